@@ -1,0 +1,140 @@
+// The kernel table: every distance the library computes goes through one of these pointers.
+// Kernels are batch-shaped: one indirect call serves many rows, and prefetch happens inside.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/metric.h"
+
+namespace nearfield::kernels {
+
+/// Element type of stored rows. Queries are f32 for f32/f16/bf16 rows and of the rows' own type
+/// for i8/u8 rows.
+enum class Scalar : std::uint8_t { f32, f16, bf16, i8, u8 };
+inline constexpr std::size_t n_scalars = 5;
+
+/// Distances of one query to rows [0, n): rows start `stride` bytes apart, need no alignment.
+using RowsFn = void (*)(const void* query, const void* rows, std::size_t n, std::size_t dim,
+                        std::size_t stride, float* distances);
+/// The same to the rows base + slots[i] * stride; prefetches ahead.
+using GatherFn = void (*)(const void* query, const void* base, const std::uint32_t* slots,
+                          std::size_t n, std::size_t dim, std::size_t stride, float* distances);
+
+/// Integer dot products of an int8 query with unsigned codes. `bytes` is the length of a code and a
+/// multiple of 32. Layout of packed codes (independent of the ISA): with b bits a byte holds 8/b
+/// dimensions that lie `bytes` apart, lowest bits first; so for 4 bits the low nibble of byte j
+/// is dimension j and the high nibble is dimension bytes + j. The query has 8/b * bytes entries.
+using CodeRowsFn = void (*)(const std::int8_t* query, const std::uint8_t* codes, std::size_t n,
+                            std::size_t bytes, std::size_t stride, std::int32_t* dots);
+using CodeGatherFn = void (*)(const std::int8_t* query, const std::uint8_t* base,
+                              const std::uint32_t* slots, std::size_t n, std::size_t bytes,
+                              std::size_t stride, std::int32_t* dots);
+
+/// Differing bits between one bit string and n others of `bytes` bytes.
+using HammingRowsFn = void (*)(const std::uint8_t* query, const std::uint8_t* rows, std::size_t n,
+                               std::size_t bytes, std::size_t stride, std::uint32_t* counts);
+using HammingGatherFn = void (*)(const std::uint8_t* query, const std::uint8_t* base,
+                                 const std::uint32_t* slots, std::size_t n, std::size_t bytes,
+                                 std::size_t stride, std::uint32_t* counts);
+
+/// Many x many. The right-hand rows are packed once into panels of 16 rows, k-major:
+/// f32: [panel][dim][16]; bf16: [panel][dim/2][16][2], dim padded to a multiple of 32;
+/// u8: [panel][dim/4][16][4], dim padded to a multiple of 64. Missing rows and dims are zero.
+inline constexpr std::size_t panel_rows = 16;
+constexpr std::size_t padded(std::size_t value, std::size_t to) { return (value + to - 1) / to * to; }
+constexpr std::size_t panel_dim(Scalar scalar, std::size_t dim) {
+    return scalar == Scalar::f32 ? dim : padded(dim, scalar == Scalar::bf16 ? 32 : 64);
+}
+constexpr std::size_t panel_elements(Scalar scalar, std::size_t n, std::size_t dim) {
+    return padded(n, panel_rows) * panel_dim(scalar, dim);
+}
+/// `stride` in bytes; `panels` has panel_elements(scalar, n, dim) entries, 64-byte aligned.
+using PackFn = void (*)(const void* rows, std::size_t n, std::size_t dim, std::size_t stride,
+                        void* panels);
+/// out[i * out_stride + j] = a_i . b_j for i in [0, m), j in [0, padded(n, 16)); columns beyond n
+/// are zero. `a` has m rows `a_stride` elements apart, each zero-padded to panel_dim. out_stride in
+/// elements, >= padded(n, 16), a multiple of 16; `out` 64-byte aligned.
+using TileF32Fn = void (*)(const float* a, std::size_t m, std::size_t a_stride, const float* panels,
+                           std::size_t n, std::size_t dim, float* out, std::size_t out_stride);
+/// As TileF32Fn with bf16 inputs (uint16 bit patterns), sums in f32.
+using TileBf16Fn = void (*)(const std::uint16_t* a, std::size_t m, std::size_t a_stride,
+                            const std::uint16_t* panels, std::size_t n, std::size_t dim, float* out,
+                            std::size_t out_stride);
+/// As TileF32Fn with int8 left rows and uint8 right rows, exact int32 sums.
+using TileI8Fn = void (*)(const std::int8_t* a, std::size_t m, std::size_t a_stride,
+                          const std::uint8_t* panels, std::size_t n, std::size_t dim,
+                          std::int32_t* out, std::size_t out_stride);
+
+/// Indices i with values[i] < threshold, ascending; returns how many. NaN is never below.
+using SelectFn = std::size_t (*)(const float* values, std::size_t n, float threshold,
+                                 std::uint32_t* out);
+
+/// A lower bound on a distance from an integer dot product, per row j:
+/// bound_j = add[j] - scale[j] * a * (dots[j] - shift) - error[j] * b - c.
+struct BoundRows {
+    const float* add;
+    const float* scale;
+    const float* error;
+};
+struct BoundQuery {
+    std::int32_t shift;
+    float a, b, c;
+};
+/// Indices j with bound_j <= threshold, ascending, and their bounds; returns how many.
+using SelectBoundFn = std::size_t (*)(const std::int32_t* dots, std::size_t n, const BoundRows& rows,
+                                      const BoundQuery& query, float threshold, std::uint32_t* out,
+                                      float* bounds);
+
+using ToHalfFn = void (*)(const float* in, std::size_t n, std::uint16_t* out);
+using FromHalfFn = void (*)(const std::uint16_t* in, std::size_t n, float* out);
+/// out[i] = round-to-nearest-even(in[i] * factor), saturated to [-127, 127].
+using ToI8Fn = void (*)(const float* in, std::size_t n, float factor, std::int8_t* out);
+/// In place, unnormalised Walsh-Hadamard transform; n a power of two.
+using HadamardFn = void (*)(float* values, std::size_t n);
+
+struct Kernels {
+    RowsFn rows[n_scalars][n_metrics];
+    GatherFn gather[n_scalars][n_metrics];
+    /// q . x (not negated) of an f32 query with int8 rows.
+    RowsFn dot_f32_i8_rows;
+    GatherFn dot_f32_i8_gather;
+
+    CodeRowsFn dot_u8_rows, dot_u4_rows, dot_u2_rows, dot_u1_rows;
+    CodeGatherFn dot_u8_gather, dot_u4_gather, dot_u2_gather, dot_u1_gather;
+    HammingRowsFn hamming_rows;
+    HammingGatherFn hamming_gather;
+
+    PackFn pack_f32, pack_bf16, pack_u8;  // pack_bf16 takes bf16 rows
+    TileF32Fn tile_f32;
+    TileBf16Fn tile_bf16;
+    TileI8Fn tile_i8;
+
+    SelectFn select_below;
+    SelectBoundFn select_bound;
+
+    ToHalfFn to_f16, to_bf16;  // round to nearest even; NaN stays NaN
+    FromHalfFn from_f16, from_bf16;
+    ToI8Fn to_i8;
+    HadamardFn hadamard;
+};
+
+/// A set of kernels that needs some CPU features. Layers are stacked in order: each replaces the
+/// entries it fills, so a CPU with AVX-512 F but without VNNI still gets the best of both.
+struct Layer {
+    const char* name;           // "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", ...
+    const Kernels* kernels;     // null entries are inherited from the layer below
+    bool (*supported)();
+};
+
+/// The table in use: chosen once, on first use. NEARFIELD_ISA=<layer name> stops the stack at that
+/// layer; an unknown or unsupported name throws std::invalid_argument.
+const Kernels& kernels();
+/// The stack up to the named layer. Throws as above.
+Kernels kernels_up_to(const char* layer);
+/// Every layer compiled in, lowest first.
+const Layer* layers(std::size_t& count);
+/// Name of the highest layer in use, e.g. "avx512_amx".
+const char* active_layer();
+
+}  // namespace nearfield::kernels
