@@ -1,0 +1,53 @@
+// Growable zero-filled memory for rows: 64-byte aligned, on huge pages once it is large.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace nearfield {
+
+/// Bytes that grow without a copy where the system can move pages (Linux). Not thread-safe.
+/// Addresses change when it grows.
+class Buffer {
+  public:
+    Buffer() = default;
+    explicit Buffer(std::size_t bytes) { resize(bytes); }
+    ~Buffer();
+    Buffer(Buffer&& other) noexcept { swap(other); }
+    Buffer& operator=(Buffer&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    /// New bytes read as zero. Throws std::bad_alloc and changes nothing when memory is short.
+    void resize(std::size_t bytes);
+    void reserve(std::size_t bytes);
+
+    std::byte* data() { return data_; }
+    const std::byte* data() const { return data_; }
+    std::size_t size() const { return size_; }
+
+    template <class T>
+    T* as() {
+        return reinterpret_cast<T*>(data_);
+    }
+    template <class T>
+    const T* as() const {
+        return reinterpret_cast<const T*>(data_);
+    }
+
+    void swap(Buffer& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        std::swap(capacity_, other.capacity_);
+    }
+
+  private:
+    std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
+    std::size_t capacity_ = 0;  // mapped pages from map_threshold on, malloc below
+};
+
+}  // namespace nearfield
