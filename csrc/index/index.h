@@ -1,0 +1,139 @@
+// What every index is: ids in front, slots behind, one rule for locks and one for bad input.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <shared_mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/bitmap.h"
+#include "core/run.h"
+#include "core/types.h"
+#include "store/id_map.h"
+#include "store/space.h"
+
+namespace nearfield {
+
+/// Which vectors may be results, as the user said it.
+struct FilterSpec {
+    enum class Kind { none, allow_ids, mask, exclude_ids };
+    Kind kind = Kind::none;
+    const Id* ids = nullptr;               // allow_ids, exclude_ids; unknown ids are ignored
+    const std::uint8_t* mask = nullptr;    // one byte a live row, in the order of ids()
+    std::size_t size = 0;
+};
+
+/// Work done by a search, summed over its queries.
+struct Counters {
+    std::atomic<std::uint64_t> distances{0};       // on codes or stored rows
+    std::atomic<std::uint64_t> exact_distances{0}; // of those that decided the answer
+    std::atomic<std::uint64_t> hops{0};            // graph nodes expanded, or lists opened
+    std::atomic<std::uint64_t> bytes{0};           // of codes, rows and links read
+
+    void add(std::uint64_t n, std::uint64_t exact, std::uint64_t n_hops, std::uint64_t n_bytes) {
+        distances += n;
+        exact_distances += exact;
+        hops += n_hops;
+        bytes += n_bytes;
+    }
+};
+
+struct SearchParams {
+    std::size_t k = 10;
+    std::size_t ef_search = 0;  // 0: the index's own; graphs only
+    std::size_t nprobe = 0;     // 0: the index's own; inverted lists only
+    Counters* counters = nullptr;
+};
+
+/// Row i answers query i with found[lims[i]] .. found[lims[i + 1] - 1], nearest first.
+struct RangeResult {
+    std::vector<std::size_t> lims;
+    std::vector<Id> ids;
+    std::vector<float> distances;
+};
+
+struct Stats {
+    std::vector<std::pair<std::string, double>> numbers;
+    std::vector<std::pair<std::string, std::size_t>> bytes;  // by part
+    std::vector<std::pair<std::string, std::string>> words;
+};
+
+/// Threads: any number of const calls at once; a call that changes the index waits for them and has
+/// it to itself. Every argument is checked before anything changes.
+class Index {
+  public:
+    explicit Index(Space space) : space_(std::move(space)) {}
+    virtual ~Index() = default;
+    Index(const Index&) = delete;
+    Index& operator=(const Index&) = delete;
+
+    const Space& space() const { return space_; }
+    std::size_t size() const;
+    bool contains(Id id) const;
+    /// Live ids in slot order.
+    std::vector<Id> ids() const;
+
+    /// Adds vectors (n, dim). `ids` may be null: then they are numbered on from the largest id ever
+    /// held. Writes the ids to `ids_out` (n,).
+    void add(const MatrixView& vectors, const Id* ids, Id* ids_out, const Run& run);
+    /// Gives ids that are held a new vector each.
+    void update(const Id* ids, const MatrixView& vectors, const Run& run);
+    /// Throws UnknownId, changing nothing, unless `ignore_missing`; returns how many went.
+    std::size_t remove(const Id* ids, std::size_t n, bool ignore_missing, const Run& run);
+    /// Writes the stored vectors to `out` (n, dim). Throws UnknownId.
+    void get(const Id* ids, std::size_t n, float* out) const;
+    /// Gives back the room of removed vectors; slots change, ids and their order do not.
+    void compact(const Run& run);
+
+    /// ids and distances (queries.rows, k), nearest first, padded with -1 and +inf.
+    void search(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
+                Id* ids, float* distances, const Run& run) const;
+    /// Everything at distance <= radius.
+    RangeResult range_search(const MatrixView& queries, float radius, const SearchParams& params,
+                             const FilterSpec& filter, const Run& run) const;
+
+    Stats stats() const;
+    /// Throws CorruptIndex when an invariant does not hold.
+    void validate() const;
+
+  protected:
+    /// Rows that may be results: all live ones when `allowed` is null.
+    struct Filter {
+        const Bitmap* allowed = nullptr;
+        std::size_t count = 0;
+    };
+
+    // What an index kind implements, on slots, under the lock, with checked input. Rows come as the
+    // user gave them: space_.prepare() makes them what is stored.
+    virtual void reserve_slots(std::size_t slots) = 0;  // may throw; changes nothing visible
+    virtual void add_rows(const MatrixView& rows, const Slot* slots, const Run& run) = 0;
+    virtual void update_rows(const MatrixView& rows, const Slot* slots, const Run& run) = 0;
+    virtual void remove_slots(const Slot* slots, std::size_t n, const Run& run) = 0;
+    virtual void compact_slots(const std::vector<Slot>& old_slots, const Run& run) = 0;
+    virtual void get_row(Slot slot, float* out) const = 0;
+    /// Writes params.k neighbors a query, nearest first, default-made ones where there are no more.
+    virtual void search_rows(const MatrixView& queries, const SearchParams& params,
+                             const Filter& filter, Neighbor* out, const Run& run) const = 0;
+    virtual void range_rows(const MatrixView& queries, float radius, const SearchParams& params,
+                            const Filter& filter, std::vector<std::vector<Neighbor>>& out,
+                            const Run& run) const = 0;
+    virtual void add_stats(Stats& stats) const = 0;
+    virtual void validate_rows() const = 0;
+
+    const IdMap& ids_map() const { return ids_; }
+
+    Space space_;
+
+  private:
+    std::vector<Slot> find_all(const Id* ids, std::size_t n, bool ignore_missing) const;
+    Filter resolve(const FilterSpec& spec, Bitmap& scratch) const;
+
+    IdMap ids_;
+    mutable std::shared_mutex mutex_;
+};
+
+}  // namespace nearfield

@@ -1,0 +1,53 @@
+// The user's ids <-> slots. While ids are 0, 1, 2 ... in slot order no table is kept.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/bitmap.h"
+#include "core/types.h"
+
+namespace nearfield {
+
+/// Which id lives in which slot, and which slots are free. Slots are dense: a removed one is used
+/// again, lowest first.
+class IdMap {
+  public:
+    std::size_t size() const { return ids_.size() - free_.size(); }  // ids held
+    std::size_t slots() const { return ids_.size(); }  // slots ever used, free ones included
+    /// One bit a slot: does it hold an id?
+    const Bitmap& live() const { return live_; }
+    Id id(Slot slot) const { return ids_[slot]; }
+    /// no_slot when the id is unknown.
+    Slot find(Id id) const;
+    /// The id an unnamed vector gets next: one more than the largest ever held.
+    Id next_id() const { return next_id_; }
+
+    /// The slots that `n` new ids would take, in order; changes nothing.
+    std::vector<Slot> plan(std::size_t n) const;
+    /// Makes room so that commit() cannot fail.
+    void reserve(std::size_t n);
+    /// Takes the slots of plan(n). Ids are new and distinct.
+    void commit(const Slot* slots, const Id* ids, std::size_t n);
+    /// Frees the slots, which are live and distinct.
+    void remove(const Slot* slots, std::size_t n);
+    /// Closes the gaps in slot order; returns, per new slot, the slot it had.
+    std::vector<Slot> compact();
+
+    std::size_t bytes() const;
+
+  private:
+    void build_table(std::size_t entries);
+    void insert(Id id, Slot slot);
+    void erase(Slot slot);
+    std::size_t home(Id id) const;
+
+    std::vector<Id> ids_;       // by slot
+    std::vector<Slot> free_;    // descending, so the lowest is taken from the back
+    std::vector<Slot> table_;   // open addressing, no_slot = empty; unused while identity_
+    bool identity_ = true;      // every live slot holds its own number
+    Bitmap live_;
+    Id next_id_ = 0;
+};
+
+}  // namespace nearfield
