@@ -1,0 +1,249 @@
+// Exact integer kernels, over a register type B of bytes:
+//   width; load(row, i); load_first(row, i, count) fills the rest with zero;
+//   Sum: 32-bit sums with zero() and operator +; sum4(a, b, c, d, out) adds up the lanes of four;
+//   Wide: the same bytes as 16-bit values, with operator -; widen<S>(bytes); madd(Sum, Wide, Wide);
+//   dot_parts<bits>(even, odd, codes, query): adds the products of the 8 / bits parts of `codes`,
+//     lowest bits first, with query[0], query[1], ... to even + odd; u8_offset is what it takes from
+//     each 8-bit code on CPUs that have no product of mixed signs;
+//   popcount(Sum, bytes): adds the number of set bits.
+#pragma once
+
+#include "kernels/generic/distance.inl.h"
+
+namespace nearfield::kernels {
+namespace {
+
+template <class B, int R>
+struct IntegerSums {
+    using Sum = typename B::Sum;
+    Sum even[R], odd[R];
+    [[gnu::always_inline]] IntegerSums() {
+        unrolled<R>([&](auto r) { even[r] = odd[r] = Sum::zero(); });
+    }
+    [[gnu::always_inline]] void total(std::int32_t* out) const {
+        Sum s[4];
+        unrolled<4>([&](auto r) { s[r] = even[r < R ? r : R - 1] + odd[r < R ? r : R - 1]; });
+        Sum::sum4(s[0], s[1], s[2], s[3], out);
+    }
+};
+
+/// Distances of int8 to int8 or uint8 to uint8. The sums are exact for dim <= 32768, since
+/// 32768 * 255^2 < 2^31.
+template <class B, Scalar S, class Op>
+struct ByteDistance {
+    using Out = float;
+    const Byte* query;
+    std::size_t dim;
+    float q_norm2;
+
+    ByteDistance(const void* q, std::size_t d)
+        : query(static_cast<const Byte*>(q)), dim(d), q_norm2(Op::norms ? norm2() : 0.0f) {}
+
+    std::size_t row_bytes() const { return dim; }
+
+    template <int R>
+    [[gnu::always_inline]] void run(const Byte* const* rows, float* out) const {
+        IntegerSums<B, R> sums, norms;
+        const auto add = [&](auto r, auto q, auto x) {
+            sums.even[r] = step(Op{}, sums.even[r], q, x);
+            if constexpr (Op::norms) norms.even[r] = B::madd(norms.even[r], x, x);
+        };
+        std::size_t i = 0;
+        for (; i + B::width <= dim; i += B::width) {
+            const auto q = B::template widen<S>(B::load(query, i));
+            unrolled<R>([&](auto r) { add(r, q, B::template widen<S>(B::load(rows[r], i))); });
+        }
+        if (i < dim) {
+            const std::size_t left = dim - i;
+            const auto q = B::template widen<S>(B::load_first(query, i, left));
+            unrolled<R>([&](auto r) {
+                add(r, q, B::template widen<S>(B::load_first(rows[r], i, left)));
+            });
+        }
+        std::int32_t total[4], norm[4] = {};
+        sums.total(total);
+        if constexpr (Op::norms) norms.total(norm);
+        unrolled<R>([&](auto r) {
+            out[r] = Op::finish(static_cast<float>(total[r]), q_norm2, static_cast<float>(norm[r]));
+        });
+    }
+
+  private:
+    template <class Sum, class Wide>
+    [[gnu::always_inline]] static Sum step(L2, Sum sum, Wide q, Wide x) {
+        const Wide d = q - x;
+        return B::madd(sum, d, d);
+    }
+    template <class Sum, class Wide>
+    [[gnu::always_inline]] static Sum step(Dot, Sum sum, Wide q, Wide x) {
+        return B::madd(sum, q, x);
+    }
+    float norm2() const {
+        float out;
+        ByteDistance<B, S, Dot>(query, dim).template run<1>(&query, &out);
+        return out;
+    }
+};
+
+/// Integer dot products of `bits`-bit unsigned codes with an int8 query. Exact for up to 8192 bytes:
+/// 8192 * 255 * 128 < 2^31.
+template <class B, int bits>
+struct CodeDot {
+    using Out = std::int32_t;
+    static constexpr int parts = 8 / bits;
+    const Byte* query;
+    std::size_t bytes;
+    std::int32_t offset;
+
+    CodeDot(const std::int8_t* q, std::size_t b)
+        : query(reinterpret_cast<const Byte*>(q)), bytes(b), offset(0) {
+        if constexpr (bits == 8 && B::u8_offset != 0)
+            for (std::size_t i = 0; i < b; ++i) offset += B::u8_offset * q[i];
+    }
+
+    std::size_t row_bytes() const { return bytes; }
+
+    template <int R>
+    [[gnu::always_inline]] void run(const Byte* const* rows, std::int32_t* out) const {
+        IntegerSums<B, R> sums;
+        std::size_t i = 0;
+        // 8-bit codes have one product a step: two steps at a time keep two chains busy.
+        if constexpr (bits == 8) {
+            for (; i + 2 * B::width <= bytes; i += 2 * B::width) {
+                const B q0 = B::load(query, i), q1 = B::load(query, i + B::width);
+                unrolled<R>([&](auto r) {
+                    B::template dot_parts<8>(sums.even[r], sums.odd[r], B::load(rows[r], i), &q0);
+                    B::template dot_parts<8>(sums.odd[r], sums.even[r],
+                                             B::load(rows[r], i + B::width), &q1);
+                });
+            }
+        }
+        for (; i + B::width <= bytes; i += B::width) {
+            B q[parts];
+            unrolled<parts>([&](auto p) { q[p] = B::load(query + p * bytes, i); });
+            unrolled<R>([&](auto r) {
+                B::template dot_parts<bits>(sums.even[r], sums.odd[r], B::load(rows[r], i), q);
+            });
+        }
+        if (i < bytes) {
+            const std::size_t left = bytes - i;
+            B q[parts];
+            unrolled<parts>([&](auto p) { q[p] = B::load_first(query + p * bytes, i, left); });
+            unrolled<R>([&](auto r) {
+                B::template dot_parts<bits>(sums.even[r], sums.odd[r],
+                                            B::load_first(rows[r], i, left), q);
+            });
+        }
+        std::int32_t total[4];
+        sums.total(total);
+        unrolled<R>([&](auto r) { out[r] = total[r] + offset; });
+    }
+};
+
+template <class B>
+struct Hamming {
+    using Out = std::uint32_t;
+    const Byte* query;
+    std::size_t bytes;
+
+    std::size_t row_bytes() const { return bytes; }
+
+    template <int R>
+    [[gnu::always_inline]] void run(const Byte* const* rows, std::uint32_t* out) const {
+        IntegerSums<B, R> sums;
+        std::size_t i = 0;
+        for (; i + B::width <= bytes; i += B::width) {
+            const B q = B::load(query, i);
+            unrolled<R>([&](auto r) {
+                sums.even[r] = B::popcount(sums.even[r], q ^ B::load(rows[r], i));
+            });
+        }
+        if (i < bytes) {
+            const std::size_t left = bytes - i;
+            const B q = B::load_first(query, i, left);
+            unrolled<R>([&](auto r) {
+                sums.odd[r] = B::popcount(sums.odd[r], q ^ B::load_first(rows[r], i, left));
+            });
+        }
+        std::int32_t total[4];
+        sums.total(total);
+        unrolled<R>([&](auto r) { out[r] = static_cast<std::uint32_t>(total[r]); });
+    }
+};
+
+template <class B, Scalar S, class Op>
+void byte_rows(const void* query, const void* rows, std::size_t n, std::size_t dim,
+               std::size_t stride, float* distances) {
+    run_rows(ByteDistance<B, S, Op>(query, dim), rows, n, stride, distances);
+}
+
+template <class B, Scalar S, class Op>
+void byte_gather(const void* query, const void* base, const std::uint32_t* slots, std::size_t n,
+                 std::size_t dim, std::size_t stride, float* distances) {
+    run_gather(ByteDistance<B, S, Op>(query, dim), base, slots, n, stride, distances);
+}
+
+template <class B, int bits>
+void code_rows(const std::int8_t* query, const std::uint8_t* codes, std::size_t n,
+               std::size_t bytes, std::size_t stride, std::int32_t* dots) {
+    run_rows(CodeDot<B, bits>(query, bytes), codes, n, stride, dots);
+}
+
+template <class B, int bits>
+void code_gather(const std::int8_t* query, const std::uint8_t* base, const std::uint32_t* slots,
+                 std::size_t n, std::size_t bytes, std::size_t stride, std::int32_t* dots) {
+    run_gather(CodeDot<B, bits>(query, bytes), base, slots, n, stride, dots);
+}
+
+template <class B>
+void count_rows(const std::uint8_t* query, const std::uint8_t* rows, std::size_t n,
+                std::size_t bytes, std::size_t stride, std::uint32_t* counts) {
+    run_rows(Hamming<B>{query, bytes}, rows, n, stride, counts);
+}
+
+template <class B>
+void count_gather(const std::uint8_t* query, const std::uint8_t* base, const std::uint32_t* slots,
+                  std::size_t n, std::size_t bytes, std::size_t stride, std::uint32_t* counts) {
+    run_gather(Hamming<B>{query, bytes}, base, slots, n, stride, counts);
+}
+
+template <class B, Scalar S, class Op>
+constexpr void fill_byte(Kernels& table, Metric metric) {
+    const auto s = static_cast<std::size_t>(S);
+    const auto m = static_cast<std::size_t>(metric);
+    table.rows[s][m] = byte_rows<B, S, Op>;
+    table.gather[s][m] = byte_gather<B, S, Op>;
+}
+
+/// int8 and uint8 rows under every metric.
+template <class B>
+constexpr void fill_byte_distances(Kernels& table) {
+    fill_byte<B, Scalar::i8, L2>(table, Metric::l2);
+    fill_byte<B, Scalar::i8, NegatedDot>(table, Metric::dot);
+    fill_byte<B, Scalar::i8, Cosine>(table, Metric::cosine);
+    fill_byte<B, Scalar::u8, L2>(table, Metric::l2);
+    fill_byte<B, Scalar::u8, NegatedDot>(table, Metric::dot);
+    fill_byte<B, Scalar::u8, Cosine>(table, Metric::cosine);
+}
+
+/// Codes of 8, 4, 2 and 1 bits.
+template <class B>
+constexpr void fill_codes(Kernels& table) {
+    table.dot_u8_rows = code_rows<B, 8>;
+    table.dot_u4_rows = code_rows<B, 4>;
+    table.dot_u2_rows = code_rows<B, 2>;
+    table.dot_u1_rows = code_rows<B, 1>;
+    table.dot_u8_gather = code_gather<B, 8>;
+    table.dot_u4_gather = code_gather<B, 4>;
+    table.dot_u2_gather = code_gather<B, 2>;
+    table.dot_u1_gather = code_gather<B, 1>;
+}
+
+template <class B>
+constexpr void fill_hamming(Kernels& table) {
+    table.hamming_rows = count_rows<B>;
+    table.hamming_gather = count_gather<B>;
+}
+
+}  // namespace
+}  // namespace nearfield::kernels
