@@ -23,7 +23,7 @@
 namespace nearfield {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+// A caller that waits for others still hears an interrupt.
 constexpr auto tick_period = std::chrono::milliseconds(20);
 
 thread_local bool inside_loop = false;
@@ -207,13 +207,8 @@ void parallel_for(const Run& run, std::size_t n, std::size_t grain, const Body& 
         inside_loop ? 1
                     : std::min<std::size_t>(pieces, static_cast<std::size_t>(resolve_threads(run.threads)));
 
-    auto last_tick = Clock::now();
     const auto tick = [&](std::size_t done) {
-        if (!run.tick || inside_loop) return;
-        if (const auto now = Clock::now(); now - last_tick >= tick_period) {
-            last_tick = now;
-            run.tick(done, n);
-        }
+        if (run.tick && !inside_loop) run.tick(done, n);
     };
 
     if (threads == 1) {

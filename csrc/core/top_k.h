@@ -24,11 +24,10 @@ class TopK {
     void merge(const TopK& other) {
         for (const Neighbor& found : other.kept_) offer(found);
     }
-    /// Brings threshold() up to date.
+    /// Brings threshold() down when that is worth a cut.
     void tighten() {
-        if (kept_.size() > k_) cut();
-        if (kept_.size() == k_ && worst_.distance == infinity && k_ > 0)
-            worst_ = *std::max_element(kept_.begin(), kept_.end());
+        const bool first_time = worst_.slot == no_slot && kept_.size() >= k_;
+        if (first_time || kept_.size() > k_ + k_ / 4) cut();
     }
     void clear() {
         kept_.clear();

@@ -1,0 +1,7 @@
+#include "bindings/bindings.h"
+
+namespace nearfield::bindings {
+
+void bind_quantize(py::module_&) {}
+
+}  // namespace nearfield::bindings

@@ -1,0 +1,39 @@
+// What the binding files share: the parts of the module, and how Python values become ours.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+#include <functional>
+
+#include "core/run.h"
+#include "core/types.h"
+
+namespace nearfield::bindings {
+
+namespace py = pybind11;
+
+void bind_errors(py::module_& m);
+void bind_config(py::module_& m);
+void bind_kernels(py::module_& m);
+void bind_quantize(py::module_& m);
+void bind_index(py::module_& m);
+
+using FloatArray = py::array_t<float, py::array::c_style>;
+
+/// A float32 C-ordered matrix and the array that owns its memory.
+struct Matrix {
+    FloatArray owner;
+    MatrixView view;
+    bool single = false;  // the user gave one row, 1-D
+};
+
+/// Float32 C-ordered arrays pass as they are; anything else goes through nearfield.arrays.as_matrix.
+Matrix as_matrix(const py::object& values, const char* name);
+
+/// Hears Ctrl-C and reports progress (None or a callable of (done, total)) from a call that has let
+/// go of the GIL.
+Run make_run(int threads, const py::object& progress);
+
+}  // namespace nearfield::bindings

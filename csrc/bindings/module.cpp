@@ -1,0 +1,11 @@
+#include "bindings/bindings.h"
+
+PYBIND11_MODULE(_core, m) {
+    using namespace nearfield::bindings;
+    m.doc() = "The compiled core of nearfield; use the names of the package nearfield instead.";
+    m.attr("__version__") = NEARFIELD_VERSION;
+    bind_errors(m);
+    bind_config(m);
+    bind_quantize(m);
+    bind_index(m);
+}

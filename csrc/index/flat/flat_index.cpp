@@ -1,0 +1,104 @@
+#include "index/flat/flat_index.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace nearfield {
+namespace {
+
+// The prefilter reads a quarter of the bytes but pays a fixed cost per query: it is made once the
+// rows are large, and only where a code is much shorter than a row.
+constexpr std::size_t prefilter_bytes = std::size_t{4} << 20;
+constexpr std::size_t prefilter_dim = 48;
+constexpr std::size_t rows_a_piece = 1024;
+constexpr float largest_float16 = 65504.0f;
+
+}  // namespace
+
+FlatIndex::FlatIndex(Space space, const FlatParams& params)
+    : Index(std::move(space)), store_(space_.dim(), params.dtype), params_(params) {
+    if (params.dtype == kernels::Scalar::f16) space_.set_limit(largest_float16);
+    require(params.prefilter != FlatParams::Prefilter::on || params.dtype == kernels::Scalar::f32,
+            "prefilter must be False or None unless dtype is 'float32', got dtype '",
+            dtype_name(params.dtype), "'");
+}
+
+bool FlatIndex::wants_codes(std::size_t slots) const {
+    if (params_.dtype != kernels::Scalar::f32) return false;
+    if (params_.prefilter != FlatParams::Prefilter::automatic)
+        return params_.prefilter == FlatParams::Prefilter::on;
+    return space_.dim() >= prefilter_dim && slots * store_.stride() >= prefilter_bytes;
+}
+
+void FlatIndex::reserve_slots(std::size_t slots) {
+    slots = std::max(slots, store_.size());
+    if (codes_) codes_->resize(slots);
+    store_.resize(slots);
+}
+
+void FlatIndex::put_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
+    const std::size_t dim = space_.dim();
+    parallel_for(run, rows.rows, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+        std::vector<float> scratch(dim);
+        for (std::size_t i = begin; i < end; ++i)
+            store_.put(slots[i], space_.prepare(rows.row(i), scratch.data()));
+    });
+    if (codes_) {
+        encode(*codes_, rows.rows, slots, run);
+    } else if (wants_codes(store_.size())) {
+        BoundCodes fresh(dim, space_.metric());
+        fresh.resize(store_.size());
+        encode(fresh, store_.size(), nullptr, run);
+        codes_.emplace(std::move(fresh));
+    }
+}
+
+void FlatIndex::encode(BoundCodes& codes, std::size_t n, const Slot* slots, const Run& run) const {
+    std::vector<float> norms((n + rows_a_piece - 1) / rows_a_piece, 0.0f);
+    parallel_for(run, n, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+        float& norm = norms[begin / rows_a_piece];
+        for (std::size_t i = begin; i < end; ++i) {
+            const Slot slot = slots ? slots[i] : static_cast<Slot>(i);
+            norm = std::max(norm, codes.encode(slot, reinterpret_cast<const float*>(store_.row(slot))));
+        }
+    });
+    for (const float norm : norms) codes.cover(norm);
+}
+
+void FlatIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
+    put_rows(rows, slots, run);
+}
+
+void FlatIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
+    // All or nothing: an interrupt is heard before the first row changes, not between two.
+    put_rows(rows, slots, Run{run.threads, nullptr});
+}
+
+void FlatIndex::remove_slots(const Slot*, std::size_t, const Run&) {}
+
+void FlatIndex::compact_slots(const std::vector<Slot>& old_slots, const Run&) {
+    store_.compact(old_slots);
+    if (codes_) codes_->compact(old_slots);
+}
+
+void FlatIndex::get_row(Slot slot, float* out) const { store_.get(slot, out); }
+
+void FlatIndex::add_stats(Stats& stats) const {
+    stats.words.emplace_back("kind", "flat");
+    stats.words.emplace_back("dtype", dtype_name(store_.dtype()));
+    stats.words.emplace_back("prefilter", codes_ ? "int8" : "none");
+    stats.bytes.emplace_back("vectors", store_.bytes());
+    stats.bytes.emplace_back("codes", codes_ ? codes_->bytes() : 0);
+}
+
+void FlatIndex::validate_rows() const {
+    if (store_.size() < rows())
+        throw CorruptIndex(text("flat: ", store_.size(), " rows stored for ", rows(), " slots"));
+    if (codes_ && codes_->size() != store_.size())
+        throw CorruptIndex(text("flat: ", codes_->size(), " codes for ", store_.size(), " rows"));
+}
+
+}  // namespace nearfield

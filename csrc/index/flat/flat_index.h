@@ -1,0 +1,61 @@
+// Exact search: every query meets every vector, or a proof that it need not.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "index/index.h"
+#include "quantize/bound_codes.h"
+#include "store/vector_store.h"
+
+namespace nearfield {
+
+struct FlatParams {
+    kernels::Scalar dtype = kernels::Scalar::f32;
+    enum class Prefilter { automatic, on, off } prefilter = Prefilter::automatic;
+};
+
+/// Answers are those of a full scan, ties going to the smaller slot. With the prefilter, 8-bit codes
+/// are scanned first and only rows whose bound beats the k-th distance are measured.
+class FlatIndex final : public Index {
+  public:
+    FlatIndex(Space space, const FlatParams& params);
+
+  protected:
+    void reserve_slots(std::size_t slots) override;
+    void add_rows(const MatrixView& rows, const Slot* slots, const Run& run) override;
+    void update_rows(const MatrixView& rows, const Slot* slots, const Run& run) override;
+    void remove_slots(const Slot* slots, std::size_t n, const Run& run) override;
+    void compact_slots(const std::vector<Slot>& old_slots, const Run& run) override;
+    void get_row(Slot slot, float* out) const override;
+    void search_rows(const MatrixView& queries, const SearchParams& params, const Filter& filter,
+                     Neighbor* out, const Run& run) const override;
+    void range_rows(const MatrixView& queries, float radius, const SearchParams& params,
+                    const Filter& filter, std::vector<std::vector<Neighbor>>& out,
+                    const Run& run) const override;
+    void add_stats(Stats& stats) const override;
+    void validate_rows() const override;
+
+  private:
+    struct Worker;
+
+    std::size_t rows() const { return ids_map().slots(); }
+    bool wants_codes(std::size_t slots) const;
+    void put_rows(const MatrixView& rows, const Slot* slots, const Run& run);
+    void encode(BoundCodes& codes, std::size_t n, const Slot* slots, const Run& run) const;
+
+    void search_one(const float* query, const SearchParams& params, const Filter& filter,
+                    Neighbor* out, const Run& run) const;
+    void search_listed(const MatrixView& queries, const SearchParams& params, const Filter& filter,
+                       Neighbor* out, const Run& run) const;
+    void search_batch(const MatrixView& queries, const SearchParams& params, const Filter& filter,
+                      Neighbor* out, const Run& run) const;
+    std::vector<Worker> make_workers(const Run& run, std::size_t k) const;
+
+    VectorStore store_;
+    FlatParams params_;
+    std::optional<BoundCodes> codes_;  // of every slot, once made
+};
+
+}  // namespace nearfield

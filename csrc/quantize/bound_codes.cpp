@@ -1,0 +1,160 @@
+#include "quantize/bound_codes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace nearfield {
+namespace {
+
+constexpr std::size_t panel_bytes = 64;  // tiles want whole panels of 64 dimensions
+constexpr std::uint64_t rotation_seed = 0x6e65617266;
+constexpr int zero_code = 128;  // codes are stored unsigned
+
+// The query's own rounding is folded into the per-row error with this share of the row's norm; it is
+// near the relative error of an int8 code of a rotated vector, 3.2 / (127 sqrt(12)).
+constexpr double query_share = 0.0075;
+constexpr double float_unit = 0x1.0p-23;
+
+double norm(const float* values, std::size_t n) {
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += static_cast<double>(values[i]) * values[i];
+    return std::sqrt(sum);
+}
+
+float largest(const float* values, std::size_t n) {
+    float top = 0;
+    for (std::size_t i = 0; i < n; ++i) top = std::max(top, std::abs(values[i]));
+    return top;
+}
+
+/// A code and how far it is from what it stands for.
+struct Rounded {
+    double scale, code_norm, error;
+    std::int64_t sum;
+};
+
+Rounded round_to_int8(const float* values, std::size_t n, std::int8_t* code) {
+    const float top = largest(values, n);
+    const float scale = top > 0 ? top / 127 : 1.0f;
+    kernels::kernels().to_i8(values, n, 1 / scale, code);
+    double squares = 0, error = 0;
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const double value = static_cast<double>(scale) * code[i];
+        squares += value * value;
+        error += (values[i] - value) * (values[i] - value);
+        sum += code[i];
+    }
+    return {scale, std::sqrt(squares), std::sqrt(error), sum};
+}
+
+}  // namespace
+
+BoundCodes::BoundCodes(std::size_t dim, const kernels::MetricInfo& metric)
+    : dim_(dim),
+      code_dim_(kernels::padded(dim, panel_bytes)),
+      stride_(kernels::padded(dim, 32)),
+      metric_(metric),
+      rotation_(dim, rotation_seed) {}
+
+void BoundCodes::resize(std::size_t slots) {
+    add_.reserve(slots * sizeof(float));
+    scale_.reserve(slots * sizeof(float));
+    error_.reserve(slots * sizeof(float));
+    codes_.resize(slots * stride_);
+    add_.resize(slots * sizeof(float));
+    scale_.resize(slots * sizeof(float));
+    error_.resize(slots * sizeof(float));
+    size_ = slots;
+}
+
+float BoundCodes::encode(Slot slot, const float* row) {
+    thread_local std::vector<float> rotated;
+    thread_local std::vector<std::int8_t> code;
+    rotated.resize(dim_);
+    code.assign(stride_, 0);
+    rotation_.apply(row, rotated.data());
+    const Rounded rounded = round_to_int8(rotated.data(), dim_, code.data());
+    std::uint8_t* out = codes_.as<std::uint8_t>() + slot * stride_;
+    for (std::size_t i = 0; i < stride_; ++i) out[i] = static_cast<std::uint8_t>(code[i] + zero_code);
+    const double length = norm(row, dim_);
+    add_.as<float>()[slot] = metric_.needs_norm ? static_cast<float>(length * length) : 0.0f;
+    scale_.as<float>()[slot] = static_cast<float>(rounded.scale);
+    // The rotation itself rounds; a millionth of the norm covers three rounds of it.
+    error_.as<float>()[slot] = static_cast<float>((rounded.error + (query_share + 1e-6) * length) * 1.000001);
+    return static_cast<float>(length * 1.000001);
+}
+
+void BoundCodes::compact(const std::vector<Slot>& old_slots) {
+    for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {
+        const Slot old = old_slots[slot];
+        if (old == slot) continue;
+        std::memcpy(codes_.data() + slot * stride_, codes_.data() + old * stride_, stride_);
+        for (Buffer* factors : {&add_, &scale_, &error_})
+            factors->as<float>()[slot] = factors->as<float>()[old];
+    }
+    resize(old_slots.size());
+}
+
+void BoundCodes::prepare(const MatrixView& queries, QueryBlock& block) const {
+    block.n = queries.rows;
+    block.codes.resize(0);
+    block.codes.resize(queries.rows * code_dim_);
+    block.terms.resize(queries.rows);
+    std::vector<float> rotated(dim_);
+    for (std::size_t i = 0; i < queries.rows; ++i) {
+        rotation_.apply(queries.row(i), rotated.data());
+        const Rounded rounded = round_to_int8(rotated.data(), dim_,
+                                              block.codes.as<std::int8_t>() + i * code_dim_);
+        const double length = norm(queries.row(i), dim_);
+        // |r| |y| <= reach * query_share * |y| for this reach, which also covers |t d| |e|.
+        const double reach = std::max(rounded.code_norm, rounded.error / query_share) * 1.000001;
+        const double factor = metric_.needs_norm ? 2.0 : 1.0;
+        const double sum_of_lengths = length + max_norm_;
+        const double rounding = (static_cast<double>(dim_) + 32) * float_unit *
+                                (sum_of_lengths * sum_of_lengths + std::abs(metric_.offset));
+        const double constant = metric_.needs_norm ? length * length : metric_.offset;
+        block.terms[i] = {static_cast<std::int32_t>(zero_code * rounded.sum),
+                          static_cast<float>(factor * rounded.scale), static_cast<float>(factor * reach),
+                          static_cast<float>(rounding - constant)};
+    }
+}
+
+std::size_t BoundCodes::pick(const std::int32_t* dots, const kernels::BoundQuery& terms, Slot first,
+                             std::size_t n, float threshold, Slot* slots, float* bounds) const {
+    const kernels::BoundRows rows{add_.as<float>() + first, scale_.as<float>() + first,
+                                  error_.as<float>() + first};
+    const std::size_t found =
+        kernels::kernels().select_bound(dots, n, rows, terms, threshold, slots, bounds);
+    for (std::size_t i = 0; i < found; ++i) slots[i] += first;
+    return found;
+}
+
+std::size_t BoundCodes::survivors(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
+                                  float threshold, Slot* slots, float* bounds) const {
+    std::int32_t dots[max_scan];
+    kernels::kernels().dot_u8_rows(block.codes.as<std::int8_t>() + i * code_dim_,
+                                   codes_.as<std::uint8_t>() + std::size_t{first} * stride_, n, stride_,
+                                   stride_, dots);
+    return pick(dots, block.terms[i], first, n, threshold, slots, bounds);
+}
+
+void BoundCodes::scan(const QueryBlock& block, Slot first, std::size_t n, Scratch& scratch) const {
+    const kernels::Kernels& table = kernels::kernels();
+    scratch.panels.resize(kernels::panel_elements(kernels::Scalar::u8, max_scan, dim_));
+    scratch.dots.resize(block.n * max_scan * sizeof(std::int32_t));
+    table.pack_u8(codes_.data() + std::size_t{first} * stride_, n, stride_, stride_,
+                  scratch.panels.data());
+    table.tile_i8(block.codes.as<std::int8_t>(), block.n, code_dim_, scratch.panels.as<std::uint8_t>(),
+                  n, stride_, scratch.dots.as<std::int32_t>(), max_scan);
+}
+
+std::size_t BoundCodes::select(const QueryBlock& block, const Scratch& scratch, std::size_t i,
+                               Slot first, std::size_t n, float threshold, Slot* slots,
+                               float* bounds) const {
+    return pick(scratch.dots.as<std::int32_t>() + i * max_scan, block.terms[i], first, n, threshold,
+                slots, bounds);
+}
+
+}  // namespace nearfield

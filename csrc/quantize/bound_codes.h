@@ -1,0 +1,70 @@
+// 8-bit codes that never lie: each gives a lower bound on the distance to its vector, so a scan at a
+// quarter of the bytes finds every vector that could be among the nearest.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/types.h"
+#include "kernels/kernels.h"
+#include "quantize/rotation.h"
+
+namespace nearfield {
+
+/// With y = R x (a rotation, so that no dimension outweighs the others), y = s c + e for int8 c, and
+/// p = R q = t d + r likewise:  |q.x - t s c.d| <= |t d| |e| + |r| |y|  (Cauchy-Schwarz). Rounding of
+/// the float sums is bounded by (dim + 32) * 2^-23 of the largest possible product and added.
+class BoundCodes {
+  public:
+    BoundCodes(std::size_t dim, const kernels::MetricInfo& metric);
+
+    void resize(std::size_t slots);
+    std::size_t size() const { return size_; }
+    /// `row` (dim,) as stored. Different slots may be encoded by different threads; the caller then
+    /// passes the largest norm seen to cover().
+    float encode(Slot slot, const float* row);
+    /// Bounds hold for rows with norms up to this one; it only grows.
+    void cover(float norm) { max_norm_ = norm > max_norm_ ? norm : max_norm_; }
+    void compact(const std::vector<Slot>& old_slots);
+    std::size_t bytes() const { return codes_.size() + add_.size() + scale_.size() + error_.size(); }
+    std::size_t code_bytes() const { return stride_; }
+
+    /// Queries made ready for scanning.
+    struct QueryBlock {
+        std::size_t n = 0;
+        Buffer codes;  // (n, code_dim) int8
+        std::vector<kernels::BoundQuery> terms;
+    };
+    void prepare(const MatrixView& queries, QueryBlock& block) const;
+
+    /// What one thread needs to scan for a whole block.
+    struct Scratch {
+        Buffer panels, dots;
+    };
+
+    /// Slots in [first, first + n) whose bound for query i is <= threshold, ascending; n <= max_scan.
+    std::size_t survivors(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
+                          float threshold, Slot* slots, float* bounds) const;
+    /// Dot products of every query of the block with rows [first, first + n), for select() below.
+    void scan(const QueryBlock& block, Slot first, std::size_t n, Scratch& scratch) const;
+    /// As survivors(), reading what scan() left.
+    std::size_t select(const QueryBlock& block, const Scratch& scratch, std::size_t i, Slot first,
+                       std::size_t n, float threshold, Slot* slots, float* bounds) const;
+
+    static constexpr std::size_t max_scan = 256;
+
+  private:
+    std::size_t pick(const std::int32_t* dots, const kernels::BoundQuery& terms, Slot first,
+                     std::size_t n, float threshold, Slot* slots, float* bounds) const;
+
+    std::size_t dim_, code_dim_, stride_;
+    const kernels::MetricInfo& metric_;
+    Rotation rotation_;
+    std::size_t size_ = 0;
+    float max_norm_ = 0;
+    Buffer codes_, add_, scale_, error_;
+};
+
+}  // namespace nearfield

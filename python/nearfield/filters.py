@@ -1,0 +1,56 @@
+"""Which vectors may be results: ids, a mask, or everything but some ids."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Exclude", "exclude"]
+
+
+class Exclude(NamedTuple):
+    """A filter that lets in everything but `ids`; made by `exclude`."""
+
+    ids: Any
+
+
+def exclude(ids: Any) -> Exclude:
+    """Keep these ids out of the results.
+
+    Parameters
+    ----------
+    ids : int, str or sequence of them
+        Ids that the index does not hold are ignored.
+
+    Returns
+    -------
+    Exclude
+        For the `filter` argument of `search` and `range_search`.
+
+    Examples
+    --------
+    >>> import nearfield as nf, numpy as np
+    >>> index = nf.Flat(dim=2, metric="l2")
+    >>> _ = index.add(np.eye(2, dtype=np.float32))
+    >>> index.search([1.0, 0.0], k=1, filter=nf.exclude([0])).ids
+    array([1])
+    """
+    return Exclude(ids)
+
+
+def as_core_filter(
+    filter: Any, as_keys: Callable[[Any], NDArray[np.int64]]
+) -> tuple[str, NDArray[Any]] | None:
+    """Translate the public filter into what the core takes; `as_keys` turns ids into int64."""
+    if filter is None:
+        return None
+    if isinstance(filter, Exclude):
+        return "exclude", as_keys(filter.ids)
+    if isinstance(filter, (list, tuple)) and filter and isinstance(filter[0], (bool, np.bool_)):
+        filter = np.asarray(filter)
+    if isinstance(filter, np.ndarray) and filter.dtype == np.bool_:
+        if filter.ndim != 1:
+            raise ValueError(f"filter must be a 1-D mask or ids, got shape {filter.shape}")
+        return "mask", np.ascontiguousarray(filter)
+    return "allow", as_keys(filter)

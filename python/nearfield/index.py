@@ -1,0 +1,298 @@
+"""The indexes' common face: ids, arrays and keyword checks; the work is in the core."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nearfield import _core
+from nearfield._ids import StringIds
+from nearfield.errors import UnknownId
+from nearfield.filters import as_core_filter
+from nearfield.ids import as_int_ids, as_names, is_single
+from nearfield.progress import Progress, reporting
+
+__all__ = ["Index", "Neighbors", "RangeNeighbors"]
+
+Ids = int | str | Sequence[int] | Sequence[str] | NDArray[Any]
+
+
+class Neighbors(NamedTuple):
+    """Answer to a search; row i answers query i, nearest first.
+
+    A 1-D query gives 1-D arrays. Where fewer than k vectors may be results, rows end in id -1 (None
+    for string ids) and distance +inf.
+    """
+
+    ids: NDArray[Any]
+    """(nq, k) int64, or object for string ids."""
+    distances: NDArray[np.float32]
+    """(nq, k) float32; smaller is nearer."""
+
+
+class RangeNeighbors(NamedTuple):
+    """Answer to a range search; ids[lims[i]:lims[i + 1]] answers query i, nearest first."""
+
+    lims: NDArray[np.int64]
+    """(nq + 1,) int64."""
+    ids: NDArray[Any]
+    """(lims[-1],) int64, or object for string ids."""
+    distances: NDArray[np.float32]
+    """(lims[-1],) float32."""
+
+
+class Index:
+    """What every index can do. Make a `Flat` or another kind; this class is their common part.
+
+    Threads: any number of searches and reads run at once; a call that changes the index waits for
+    them and has it to itself.
+    """
+
+    def __init__(self, core: _core.Index) -> None:
+        self._core = core
+        self._strings: StringIds | None = None  # made by the first add of string ids
+        self._writing = threading.RLock()
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of a vector."""
+        return self._core.dim
+
+    @property
+    def metric(self) -> str:
+        """'cosine', 'dot' or 'l2'."""
+        return self._core.metric
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """Ids held, (n,) int64 or object: the order in which a mask filter counts rows."""
+        names = self._strings.names if self._strings is not None else None
+        return self._named(self._core.ids(), names)
+
+    def __len__(self) -> int:
+        return self._core.size()
+
+    def __contains__(self, id: object) -> bool:
+        if self._strings is not None:
+            return isinstance(id, str) and bool(self._strings.find([id], unknown=-1)[0] >= 0)
+        if isinstance(id, (bool, np.bool_)) or not isinstance(id, (int, np.integer)):
+            return False
+        return -(2**63) <= id < 2**63 and self._core.contains(int(id))
+
+    def __repr__(self) -> str:
+        facts = self.stats()
+        size = facts["bytes"]["total"] / 2**20
+        return (
+            f"{type(self).__name__}(n={facts['n']:,}, dim={facts['dim']}, "
+            f"metric={facts['metric']!r}, {size:,.1f} MiB)"
+        )
+
+    def add(
+        self,
+        vectors: ArrayLike,
+        ids: Ids | None = None,
+        *,
+        threads: int = 0,
+        progress: Progress = False,
+    ) -> NDArray[Any]:
+        """Add vectors.
+
+        Parameters
+        ----------
+        vectors : array_like, shape (n, dim) or (dim,)
+            Any float or integer array; float32 in C order is not copied on the way. Under cosine
+            they are scaled to norm 1.
+        ids : sequence of int or str, shape (n,), optional
+            New and distinct; any int64, or strings throughout. None numbers them on from the
+            largest id ever held, from 0 at first.
+        threads : int, default 0
+            0 means all.
+        progress : bool or callable, default False
+            True draws a bar; a callable gets (done, total).
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            The ids, int64 or object.
+
+        Raises
+        ------
+        ValueError
+            If a value is NaN or infinite (row and column are named), the norm is 0 under cosine, the
+            dim is wrong, or an id is held already or comes twice. Nothing has changed then.
+        TypeError
+            If vectors are not numbers, or ids are of the other kind than the index's.
+        """
+        with self._writing, reporting(progress, "add") as report:
+            names = None if ids is None else as_names(ids)
+            if names is None:
+                if self._strings is not None:
+                    raise TypeError("ids must be given as str, as this index has string ids")
+                keys = None if ids is None else as_int_ids(ids)
+                return self._core.add(vectors, keys, threads, report)
+            strings = self._strings
+            if strings is None:
+                if len(self):
+                    raise TypeError("ids must be int, as this index has int ids, got str")
+                strings = StringIds()
+            self._core.add(vectors, strings.plan(names), threads, report)
+            strings.commit(names)
+            self._strings = strings
+            return np.array(names, dtype=object)
+
+    def update(
+        self, ids: Ids, vectors: ArrayLike, *, threads: int = 0, progress: Progress = False
+    ) -> None:
+        """Give ids that are held new vectors; all or none.
+
+        Parameters
+        ----------
+        ids : int, str or sequence of them, shape (n,)
+            Distinct.
+        vectors : array_like, shape (n, dim)
+            One for each id.
+        threads, progress
+            As for `add`.
+
+        Raises
+        ------
+        UnknownId
+            If an id is not held.
+        ValueError
+            As for `add`.
+        """
+        with self._writing, reporting(progress, "update") as report:
+            self._core.update(self._as_keys(ids), vectors, threads, report)
+
+    def remove(self, ids: Ids, *, missing: str = "raise", threads: int = 0) -> int:
+        """Remove vectors.
+
+        Parameters
+        ----------
+        ids : int, str or sequence of them
+            Distinct.
+        missing : {"raise", "ignore"}
+            What to do about an id that is not held.
+
+        Returns
+        -------
+        int
+            How many were removed.
+
+        Raises
+        ------
+        UnknownId
+            If an id is not held and `missing` is "raise"; nothing has changed then.
+        """
+        if missing not in ("raise", "ignore"):
+            raise ValueError(f"missing must be 'raise' or 'ignore', got {missing!r}")
+        ignore = missing == "ignore"
+        with self._writing:
+            removed = self._core.remove(self._as_keys(ids, ignore), ignore, threads)
+            if self._strings is not None:
+                self._strings.remove(as_names(ids) or [])
+            return removed
+
+    def get(self, ids: Ids) -> NDArray[np.float32]:
+        """Give the stored vectors of these ids, (n, dim) float32; (dim,) for a single id.
+
+        They are as stored: scaled to norm 1 under cosine, rounded where dtype is not float32.
+
+        Raises
+        ------
+        UnknownId
+            If an id is not held.
+        """
+        vectors = self._core.get(self._as_keys(ids))
+        return vectors[0] if is_single(ids) else vectors
+
+    def compact(self, *, threads: int = 0, progress: Progress = False) -> None:
+        """Give back the memory of removed vectors. Ids, their order and all answers stay."""
+        with self._writing, reporting(progress, "compact") as report:
+            self._core.compact(threads, report)
+            if self._strings is not None:
+                self._strings.forget_removed()
+
+    def stats(self) -> dict[str, Any]:
+        """Tell facts about the index: kind, n, dim, deleted share, and bytes by part."""
+        return self._core.stats()
+
+    def validate(self) -> None:
+        """Check every invariant. O(n).
+
+        Raises
+        ------
+        CorruptIndex
+            If one does not hold.
+        """
+        self._core.validate()
+
+    def _search(
+        self,
+        queries: ArrayLike,
+        k: int,
+        filter: Any,
+        threads: int,
+        ef_search: int = 0,
+        nprobe: int = 0,
+    ) -> Neighbors:
+        names = self._strings.names if self._strings is not None else None
+        if filter is not None:
+            filter = as_core_filter(filter, self._as_filter_keys)
+        ids, distances = self._core.search(queries, k, ef_search, nprobe, filter, threads)
+        return Neighbors(ids if names is None else self._named(ids, names), distances)
+
+    def _count(
+        self, queries: ArrayLike, k: int, filter: Any, ef_search: int = 0, nprobe: int = 0
+    ) -> dict[str, float]:
+        if filter is not None:
+            filter = as_core_filter(filter, self._as_filter_keys)
+        return self._core.count_work(queries, k, ef_search, nprobe, filter)
+
+    def _range_search(
+        self,
+        queries: ArrayLike,
+        radius: float,
+        filter: Any,
+        threads: int,
+        ef_search: int = 0,
+        nprobe: int = 0,
+    ) -> RangeNeighbors:
+        names = self._strings.names if self._strings is not None else None
+        if filter is not None:
+            filter = as_core_filter(filter, self._as_filter_keys)
+        lims, ids, distances = self._core.range_search(
+            queries, radius, ef_search, nprobe, filter, threads
+        )
+        return RangeNeighbors(lims, ids if names is None else self._named(ids, names), distances)
+
+    def _named(self, keys: NDArray[np.int64], names: list[Any] | None) -> NDArray[Any]:
+        if names is None or self._strings is None:
+            return keys
+        if keys.size and int(keys.max()) >= len(names):  # compact() and add() came between
+            names = self._strings.names
+        return StringIds.resolve(names, keys)
+
+    def _as_keys(self, ids: Any, ignore_unknown: bool = False) -> NDArray[np.int64]:
+        names = as_names(ids)
+        if names is None:
+            keys = as_int_ids(ids)
+            if self._strings is not None and keys.size:
+                raise TypeError("ids must be str, as this index has string ids, got int")
+            return keys
+        if self._strings is None:
+            if len(self):
+                raise TypeError("ids must be int, as this index has int ids, got str")
+            if ignore_unknown:
+                return np.empty(0, np.int64)
+            raise UnknownId(f"ids must be in the index, got {names[0]!r}")
+        try:
+            keys = self._strings.find(names, unknown=-1 if ignore_unknown else None)
+        except KeyError as error:
+            raise UnknownId(f"ids must be in the index, got {error.args[0]!r}") from None
+        return keys[keys >= 0] if ignore_unknown else keys
+
+    def _as_filter_keys(self, ids: Any) -> NDArray[np.int64]:
+        return self._as_keys(ids, ignore_unknown=True)
