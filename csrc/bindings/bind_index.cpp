@@ -51,8 +51,8 @@ IdArray add(Index& index, const py::object& vectors, const std::optional<IdArray
             const py::object& progress) {
     const Matrix matrix = as_matrix(vectors, "vectors");
     const std::size_t n = matrix.view.rows;
-    require(!ids || static_cast<std::size_t>(ids->size()) == n, "ids must have one entry a vector (", n,
-            "), got ", ids ? ids->size() : 0);
+    require(!ids || static_cast<std::size_t>(ids->size()) == n,
+            "ids must have one entry a vector (", n, "), got ", ids ? ids->size() : 0);
     const Run run = make_run(threads, progress);
     IdArray given(static_cast<py::ssize_t>(n));
     Id* out = given.mutable_data();
@@ -73,8 +73,8 @@ void update(Index& index, const IdArray& ids, const py::object& vectors, int thr
     index.update(in, matrix.view, run);
 }
 
-py::tuple search(const Index& index, const py::object& queries, py::ssize_t k, std::size_t ef_search,
-                 std::size_t nprobe, const py::object& filter, int threads) {
+py::tuple search(const Index& index, const py::object& queries, py::ssize_t k,
+                 std::size_t ef_search, std::size_t nprobe, const py::object& filter, int threads) {
     const Matrix matrix = as_matrix(queries, "queries");
     const SearchParams params{as_count("k", k), ef_search, nprobe, nullptr};
     const FilterSpec spec = as_filter(filter);
@@ -107,7 +107,8 @@ py::dict count_work(const Index& index, const py::object& queries, py::ssize_t k
         index.search(matrix.view, params, spec, ids.data(), distances.data(), run);
     }
     const auto a_query = [&](const std::atomic<std::uint64_t>& total) {
-        return static_cast<double>(total.load()) / static_cast<double>(std::max<std::size_t>(rows, 1));
+        return static_cast<double>(total.load()) /
+               static_cast<double>(std::max<std::size_t>(rows, 1));
     };
     py::dict work;
     work["distances"] = a_query(counters.distances);
@@ -135,7 +136,8 @@ py::tuple range_search(const Index& index, const py::object& queries, float radi
 
 FloatArray get(const Index& index, const IdArray& ids) {
     const auto n = static_cast<std::size_t>(ids.size());
-    FloatArray vectors({static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(index.space().dim())});
+    FloatArray vectors(
+        {static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(index.space().dim())});
     const Id* in = ids.data();
     float* out = vectors.mutable_data();
     const py::gil_scoped_release unlocked;
@@ -178,7 +180,8 @@ std::unique_ptr<FlatIndex> make_flat(std::size_t dim, const char* metric, const 
 
 void bind_index(py::module_& m) {
     py::class_<Index>(m, "Index")
-        .def("add", &add, py::arg("vectors"), py::arg("ids"), py::arg("threads"), py::arg("progress"))
+        .def("add", &add, py::arg("vectors"), py::arg("ids"), py::arg("threads"),
+             py::arg("progress"))
         .def("update", &update, py::arg("ids"), py::arg("vectors"), py::arg("threads"),
              py::arg("progress"))
         .def(

@@ -29,7 +29,8 @@ struct Matrix {
     bool single = false;  // the user gave one row, 1-D
 };
 
-/// Float32 C-ordered arrays pass as they are; anything else goes through nearfield.arrays.as_matrix.
+/// Float32 C-ordered arrays pass as they are; anything else goes through
+/// nearfield.arrays.as_matrix.
 Matrix as_matrix(const py::object& values, const char* name);
 
 /// Hears Ctrl-C and reports progress (None or a callable of (done, total)) from a call that has let

@@ -28,7 +28,8 @@ class Bitmap {
 
     std::size_t count() const {
         std::size_t total = 0;
-        for (const std::uint64_t word : words_) total += static_cast<std::size_t>(std::popcount(word));
+        for (const std::uint64_t word : words_)
+            total += static_cast<std::size_t>(std::popcount(word));
         return total;
     }
 

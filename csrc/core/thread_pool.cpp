@@ -136,13 +136,13 @@ Pool* pool_instance = nullptr;
 Pool& pool() {
     const std::lock_guard lock(pool_mutex());
     if (!pool_instance) {
-        static const int registered = pthread_atfork([] { pool_mutex().lock(); },
-                                                     [] { pool_mutex().unlock(); },
-                                                     [] {
-                                                         new (&pool_mutex()) std::mutex;
-                                                         pool_instance = nullptr;
-                                                         inside_loop = false;
-                                                     });
+        static const int registered =
+            pthread_atfork([] { pool_mutex().lock(); }, [] { pool_mutex().unlock(); },
+                           [] {
+                               new (&pool_mutex()) std::mutex;
+                               pool_instance = nullptr;
+                               inside_loop = false;
+                           });
         (void)registered;
         pool_instance = new Pool;
     }
@@ -170,8 +170,8 @@ int default_threads() {
         char* end = nullptr;
         const long value = std::strtol(text_value, &end, 10);
         require(*end == '\0' && value >= 1 && value <= max_threads,
-                "NEARFIELD_NUM_THREADS must be an integer in 1..", max_threads, ", got '", text_value,
-                "'");
+                "NEARFIELD_NUM_THREADS must be an integer in 1..", max_threads, ", got '",
+                text_value, "'");
         return static_cast<int>(value);
     }
     return std::min(cpus_allowed(), max_threads);
@@ -204,8 +204,9 @@ void parallel_for(const Run& run, std::size_t n, std::size_t grain, const Body& 
     grain = std::max<std::size_t>(1, grain);
     const std::size_t pieces = (n + grain - 1) / grain;
     const std::size_t threads =
-        inside_loop ? 1
-                    : std::min<std::size_t>(pieces, static_cast<std::size_t>(resolve_threads(run.threads)));
+        inside_loop
+            ? 1
+            : std::min<std::size_t>(pieces, static_cast<std::size_t>(resolve_threads(run.threads)));
 
     const auto tick = [&](std::size_t done) {
         if (run.tick && !inside_loop) run.tick(done, n);

@@ -36,7 +36,8 @@ std::vector<Id> Index::ids() const {
     const std::shared_lock lock(mutex_);
     std::vector<Id> all;
     all.reserve(ids_.size());
-    ids_.live().for_each([&](std::size_t slot) { all.push_back(ids_.id(static_cast<Slot>(slot))); });
+    ids_.live().for_each(
+        [&](std::size_t slot) { all.push_back(ids_.id(static_cast<Slot>(slot))); });
     return all;
 }
 
@@ -68,8 +69,8 @@ void Index::add(const MatrixView& vectors, const Id* ids, Id* ids_out, const Run
                 "ids must be given once the largest id is ", std::numeric_limits<Id>::max());
         std::iota(ids_out, ids_out + n, ids_.next_id());
     }
-    require(ids_.size() + n <= max_slots, "an index must hold at most ", max_slots, " vectors, got ",
-            ids_.size() + n);
+    require(ids_.size() + n <= max_slots, "an index must hold at most ", max_slots,
+            " vectors, got ", ids_.size() + n);
     if (n == 0) return;
     const std::vector<Slot> slots = ids_.plan(n);
     reserve_slots(std::max<std::size_t>(ids_.slots(), std::size_t{slots.back()} + 1));
@@ -154,8 +155,7 @@ void Index::search(const MatrixView& queries, const SearchParams& params, const 
     SearchParams capped = params;
     capped.k = std::min(params.k, resolved.count);
     std::vector<Neighbor> found(queries.rows * capped.k);
-    if (capped.k > 0 && queries.rows > 0)
-        search_rows(queries, capped, resolved, found.data(), run);
+    if (capped.k > 0 && queries.rows > 0) search_rows(queries, capped, resolved, found.data(), run);
     std::fill_n(ids, total, no_id);
     std::fill_n(distances, total, infinity);
     for (std::size_t i = 0; i < queries.rows; ++i)
@@ -194,11 +194,12 @@ RangeResult Index::range_search(const MatrixView& queries, float radius, const S
 Stats Index::stats() const {
     const std::shared_lock lock(mutex_);
     Stats stats;
-    stats.numbers = {{"n", static_cast<double>(ids_.size())},
-                     {"dim", static_cast<double>(space_.dim())},
-                     {"deleted_share", ids_.slots() == 0 ? 0.0
-                                                         : 1.0 - static_cast<double>(ids_.size()) /
-                                                                     static_cast<double>(ids_.slots())}};
+    stats.numbers = {
+        {"n", static_cast<double>(ids_.size())},
+        {"dim", static_cast<double>(space_.dim())},
+        {"deleted_share", ids_.slots() == 0 ? 0.0
+                                            : 1.0 - static_cast<double>(ids_.size()) /
+                                                        static_cast<double>(ids_.slots())}};
     stats.words = {{"metric", space_.metric().name}};
     stats.bytes = {{"ids", ids_.bytes()}};
     add_stats(stats);
@@ -211,9 +212,11 @@ void Index::validate() const {
     ids_.live().for_each([&](std::size_t slot) {
         ++live;
         if (ids_.find(ids_.id(static_cast<Slot>(slot))) != slot)
-            throw CorruptIndex(text("id ", ids_.id(static_cast<Slot>(slot)), " does not lead to slot ", slot));
+            throw CorruptIndex(
+                text("id ", ids_.id(static_cast<Slot>(slot)), " does not lead to slot ", slot));
     });
-    if (live != ids_.size()) throw CorruptIndex(text("ids: ", live, " live slots, ", ids_.size(), " held"));
+    if (live != ids_.size())
+        throw CorruptIndex(text("ids: ", live, " live slots, ", ids_.size(), " held"));
     validate_rows();
 }
 

@@ -22,17 +22,17 @@ namespace nearfield {
 struct FilterSpec {
     enum class Kind { none, allow_ids, mask, exclude_ids };
     Kind kind = Kind::none;
-    const Id* ids = nullptr;               // allow_ids, exclude_ids; unknown ids are ignored
-    const std::uint8_t* mask = nullptr;    // one byte a live row, in the order of ids()
+    const Id* ids = nullptr;             // allow_ids, exclude_ids; unknown ids are ignored
+    const std::uint8_t* mask = nullptr;  // one byte a live row, in the order of ids()
     std::size_t size = 0;
 };
 
 /// Work done by a search, summed over its queries.
 struct Counters {
-    std::atomic<std::uint64_t> distances{0};       // on codes or stored rows
-    std::atomic<std::uint64_t> exact_distances{0}; // of those that decided the answer
-    std::atomic<std::uint64_t> hops{0};            // graph nodes expanded, or lists opened
-    std::atomic<std::uint64_t> bytes{0};           // of codes, rows and links read
+    std::atomic<std::uint64_t> distances{0};        // on codes or stored rows
+    std::atomic<std::uint64_t> exact_distances{0};  // of those that decided the answer
+    std::atomic<std::uint64_t> hops{0};             // graph nodes expanded, or lists opened
+    std::atomic<std::uint64_t> bytes{0};            // of codes, rows and links read
 
     void add(std::uint64_t n, std::uint64_t exact, std::uint64_t n_hops, std::uint64_t n_bytes) {
         distances += n;

@@ -11,8 +11,8 @@ constexpr std::size_t panel_bytes = 64;  // tiles want whole panels of 64 dimens
 constexpr std::uint64_t rotation_seed = 0x6e65617266;
 constexpr int zero_code = 128;  // codes are stored unsigned
 
-// The query's own rounding is folded into the per-row error with this share of the row's norm; it is
-// near the relative error of an int8 code of a rotated vector, 3.2 / (127 sqrt(12)).
+// The query's own rounding is folded into the per-row error with this share of the row's norm; it
+// is near the relative error of an int8 code of a rotated vector, 3.2 / (127 sqrt(12)).
 constexpr double query_share = 0.0075;
 constexpr double float_unit = 0x1.0p-23;
 
@@ -77,12 +77,14 @@ float BoundCodes::encode(Slot slot, const float* row) {
     rotation_.apply(row, rotated.data());
     const Rounded rounded = round_to_int8(rotated.data(), dim_, code.data());
     std::uint8_t* out = codes_.as<std::uint8_t>() + slot * stride_;
-    for (std::size_t i = 0; i < stride_; ++i) out[i] = static_cast<std::uint8_t>(code[i] + zero_code);
+    for (std::size_t i = 0; i < stride_; ++i)
+        out[i] = static_cast<std::uint8_t>(code[i] + zero_code);
     const double length = norm(row, dim_);
     add_.as<float>()[slot] = metric_.needs_norm ? static_cast<float>(length * length) : 0.0f;
     scale_.as<float>()[slot] = static_cast<float>(rounded.scale);
     // The rotation itself rounds; a millionth of the norm covers three rounds of it.
-    error_.as<float>()[slot] = static_cast<float>((rounded.error + (query_share + 1e-6) * length) * 1.000001);
+    error_.as<float>()[slot] =
+        static_cast<float>((rounded.error + (query_share + 1e-6) * length) * 1.000001);
     return static_cast<float>(length * 1.000001);
 }
 
@@ -105,8 +107,8 @@ void BoundCodes::prepare(const MatrixView& queries, QueryBlock& block) const {
     std::vector<float> rotated(dim_);
     for (std::size_t i = 0; i < queries.rows; ++i) {
         rotation_.apply(queries.row(i), rotated.data());
-        const Rounded rounded = round_to_int8(rotated.data(), dim_,
-                                              block.codes.as<std::int8_t>() + i * code_dim_);
+        const Rounded rounded =
+            round_to_int8(rotated.data(), dim_, block.codes.as<std::int8_t>() + i * code_dim_);
         const double length = norm(queries.row(i), dim_);
         // |r| |y| <= reach * query_share * |y| for this reach, which also covers |t d| |e|.
         const double reach = std::max(rounded.code_norm, rounded.error / query_share) * 1.000001;
@@ -116,7 +118,8 @@ void BoundCodes::prepare(const MatrixView& queries, QueryBlock& block) const {
                                 (sum_of_lengths * sum_of_lengths + std::abs(metric_.offset));
         const double constant = metric_.needs_norm ? length * length : metric_.offset;
         block.terms[i] = {static_cast<std::int32_t>(zero_code * rounded.sum),
-                          static_cast<float>(factor * rounded.scale), static_cast<float>(factor * reach),
+                          static_cast<float>(factor * rounded.scale),
+                          static_cast<float>(factor * reach),
                           static_cast<float>(rounding - constant)};
     }
 }
@@ -135,8 +138,8 @@ std::size_t BoundCodes::survivors(const QueryBlock& block, std::size_t i, Slot f
                                   float threshold, Slot* slots, float* bounds) const {
     std::int32_t dots[max_scan];
     kernels::kernels().dot_u8_rows(block.codes.as<std::int8_t>() + i * code_dim_,
-                                   codes_.as<std::uint8_t>() + std::size_t{first} * stride_, n, stride_,
-                                   stride_, dots);
+                                   codes_.as<std::uint8_t>() + std::size_t{first} * stride_, n,
+                                   stride_, stride_, dots);
     return pick(dots, block.terms[i], first, n, threshold, slots, bounds);
 }
 
@@ -146,8 +149,9 @@ void BoundCodes::scan(const QueryBlock& block, Slot first, std::size_t n, Scratc
     scratch.dots.resize(block.n * max_scan * sizeof(std::int32_t));
     table.pack_u8(codes_.data() + std::size_t{first} * stride_, n, stride_, stride_,
                   scratch.panels.data());
-    table.tile_i8(block.codes.as<std::int8_t>(), block.n, code_dim_, scratch.panels.as<std::uint8_t>(),
-                  n, stride_, scratch.dots.as<std::int32_t>(), max_scan);
+    table.tile_i8(block.codes.as<std::int8_t>(), block.n, code_dim_,
+                  scratch.panels.as<std::uint8_t>(), n, stride_, scratch.dots.as<std::int32_t>(),
+                  max_scan);
 }
 
 std::size_t BoundCodes::select(const QueryBlock& block, const Scratch& scratch, std::size_t i,

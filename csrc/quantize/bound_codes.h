@@ -1,5 +1,5 @@
-// 8-bit codes that never lie: each gives a lower bound on the distance to its vector, so a scan at a
-// quarter of the bytes finds every vector that could be among the nearest.
+// 8-bit codes that never lie: each gives a lower bound on the distance to its vector, so a scan at
+// a quarter of the bytes finds every vector that could be among the nearest.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +13,10 @@
 
 namespace nearfield {
 
-/// With y = R x (a rotation, so that no dimension outweighs the others), y = s c + e for int8 c, and
-/// p = R q = t d + r likewise:  |q.x - t s c.d| <= |t d| |e| + |r| |y|  (Cauchy-Schwarz). Rounding of
-/// the float sums is bounded by (dim + 32) * 2^-23 of the largest possible product and added.
+/// With y = R x (a rotation, so that no dimension outweighs the others), y = s c + e for int8 c,
+/// and p = R q = t d + r likewise:  |q.x - t s c.d| <= |t d| |e| + |r| |y|  (Cauchy-Schwarz).
+/// Rounding of the float sums is bounded by (dim + 32) * 2^-23 of the largest possible product and
+/// added.
 class BoundCodes {
   public:
     BoundCodes(std::size_t dim, const kernels::MetricInfo& metric);
@@ -28,7 +29,9 @@ class BoundCodes {
     /// Bounds hold for rows with norms up to this one; it only grows.
     void cover(float norm) { max_norm_ = norm > max_norm_ ? norm : max_norm_; }
     void compact(const std::vector<Slot>& old_slots);
-    std::size_t bytes() const { return codes_.size() + add_.size() + scale_.size() + error_.size(); }
+    std::size_t bytes() const {
+        return codes_.size() + add_.size() + scale_.size() + error_.size();
+    }
     std::size_t code_bytes() const { return stride_; }
 
     /// Queries made ready for scanning.
@@ -44,7 +47,8 @@ class BoundCodes {
         Buffer panels, dots;
     };
 
-    /// Slots in [first, first + n) whose bound for query i is <= threshold, ascending; n <= max_scan.
+    /// Slots in [first, first + n) whose bound for query i is <= threshold, ascending; n <=
+    /// max_scan.
     std::size_t survivors(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
                           float threshold, Slot* slots, float* bounds) const;
     /// Dot products of every query of the block with rows [first, first + n), for select() below.

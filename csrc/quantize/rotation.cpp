@@ -30,8 +30,8 @@ Rotation::Rotation(std::size_t dim, std::uint64_t seed) : dim_(dim) {
     // Three rounds for a power of two. Otherwise two rounds of two windows: measured on basis
     // vectors and on vectors with their energy in 1/16 of the entries, dims 3..1900, the fourth
     // moment and the largest entry are then those of Gaussian vectors; a third round adds nothing.
-    const std::vector<std::size_t> offsets = last == 0 ? std::vector<std::size_t>{0, 0, 0}
-                                                       : std::vector<std::size_t>{0, last, 0, last};
+    const std::vector<std::size_t> offsets =
+        last == 0 ? std::vector<std::size_t>{0, 0, 0} : std::vector<std::size_t>{0, last, 0, last};
     const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(window_)));
     Random random(seed);
     for (const std::size_t offset : offsets) {

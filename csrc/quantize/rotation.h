@@ -7,11 +7,11 @@
 
 namespace nearfield {
 
-/// Rounds of random signs and a Walsh-Hadamard transform (Ailon & Chazelle, SICOMP 2009). A dim that
-/// is not a power of two is covered by two overlapping transforms of the largest power of two that
-/// fits, and the halves are mixed between the rounds.
-/// The same dim and seed give the same bits on every platform and instruction set.
-/// Threads: any number may apply at once; it never changes after construction.
+/// Rounds of random signs and a Walsh-Hadamard transform (Ailon & Chazelle, SICOMP 2009). A dim
+/// that is not a power of two is covered by two overlapping transforms of the largest power of two
+/// that fits, and the halves are mixed between the rounds. The same dim and seed give the same bits
+/// on every platform and instruction set. Threads: any number may apply at once; it never changes
+/// after construction.
 class Rotation {
   public:
     /// Throws std::invalid_argument unless dim >= 1.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <limits>
 
 #include "core/random.h"
 
@@ -77,7 +78,8 @@ void IdMap::commit(const Slot* slots, const Id* ids, std::size_t n) {
         ids_[slots[i]] = ids[i];
         live_.set(slots[i]);
         if (!identity_) insert(ids[i], slots[i]);
-        if (ids[i] >= next_id_ && ids[i] < std::numeric_limits<Id>::max()) next_id_ = ids[i] + 1;
+        constexpr Id last = std::numeric_limits<Id>::max();
+        if (ids[i] >= next_id_) next_id_ = ids[i] == last ? last : ids[i] + 1;
     }
 }
 
@@ -87,7 +89,8 @@ void IdMap::remove(const Slot* slots, std::size_t n) {
         live_.reset(slots[i]);
     }
     if (n == 1) {
-        free_.insert(std::lower_bound(free_.begin(), free_.end(), slots[0], std::greater<>()), slots[0]);
+        free_.insert(std::lower_bound(free_.begin(), free_.end(), slots[0], std::greater<>()),
+                     slots[0]);
     } else {
         free_.insert(free_.end(), slots, slots + n);
         std::sort(free_.begin(), free_.end(), std::greater<>());

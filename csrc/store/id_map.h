@@ -42,10 +42,10 @@ class IdMap {
     void erase(Slot slot);
     std::size_t home(Id id) const;
 
-    std::vector<Id> ids_;       // by slot
-    std::vector<Slot> free_;    // descending, so the lowest is taken from the back
-    std::vector<Slot> table_;   // open addressing, no_slot = empty; unused while identity_
-    bool identity_ = true;      // every live slot holds its own number
+    std::vector<Id> ids_;      // by slot
+    std::vector<Slot> free_;   // descending, so the lowest is taken from the back
+    std::vector<Slot> table_;  // open addressing, no_slot = empty; unused while identity_
+    bool identity_ = true;     // every live slot holds its own number
     Bitmap live_;
     Id next_id_ = 0;
 };

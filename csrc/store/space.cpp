@@ -38,8 +38,8 @@ Space::Space(std::size_t dim, const char* metric_name)
 }
 
 void Space::check(const char* name, const MatrixView& vectors, const Run& run) const {
-    require(vectors.dim == dim_, name, " must have shape (n, ", dim_, "), got (", vectors.rows, ", ",
-            vectors.dim, ")");
+    require(vectors.dim == dim_, name, " must have shape (n, ", dim_, "), got (", vectors.rows,
+            ", ", vectors.dim, ")");
     const std::size_t grain = std::max<std::size_t>(1, (std::size_t{1} << 20) / dim_);
     // The row with the smallest number is named, whatever thread finds it.
     std::vector<std::size_t> first_bad((vectors.rows + grain - 1) / grain, vectors.rows);
@@ -47,7 +47,8 @@ void Space::check(const char* name, const MatrixView& vectors, const Run& run) c
         for (std::size_t i = begin; i < end; ++i) {
             const double norm = squared_norm(vectors.row(i), dim_);
             const bool measurable = norm > 0 || !metric_->unit_vectors;
-            const bool fits = metric_->unit_vectors || (norm <= 3e38 && within_limit(vectors.row(i)));
+            const bool fits =
+                metric_->unit_vectors || (norm <= 3e38 && within_limit(vectors.row(i)));
             if (std::isfinite(norm) && measurable && fits) continue;
             first_bad[begin / grain] = i;
             return;

@@ -24,7 +24,8 @@ class Space {
     void set_limit(float limit) { limit_ = limit; }
 
     /// Throws std::invalid_argument naming row and column of the first NaN or infinity, a row that
-    /// the metric cannot measure (norm 0 under cosine), or one whose squared norm overflows a float.
+    /// the metric cannot measure (norm 0 under cosine), or one whose squared norm overflows a
+    /// float.
     void check(const char* name, const MatrixView& vectors, const Run& run) const;
     /// The row as it is stored or searched: itself, or scaled to norm 1 in `scratch` (dim,).
     const float* prepare(const float* row, float* scratch) const;

@@ -80,7 +80,8 @@ class IntegerScorer final : public Scorer {
     void set_query(const float* query) override {
         query_ = query;
         double norm = 0;
-        for (std::size_t j = 0; j < store_.dim(); ++j) norm += static_cast<double>(query[j]) * query[j];
+        for (std::size_t j = 0; j < store_.dim(); ++j)
+            norm += static_cast<double>(query[j]) * query[j];
         query_norm_ = static_cast<float>(norm);
     }
     void score(const Slot* slots, std::size_t n, float* distances) const override {
@@ -90,7 +91,8 @@ class IntegerScorer final : public Scorer {
         for (std::size_t i = 0; i < n; ++i) distances[i] = finish(distances[i], scales[slots[i]]);
     }
     void score_rows(Slot first, std::size_t n, float* distances) const override {
-        kernels_.dot_f32_i8_rows(query_, store_.row(first), n, store_.dim(), store_.stride(), distances);
+        kernels_.dot_f32_i8_rows(query_, store_.row(first), n, store_.dim(), store_.stride(),
+                                 distances);
         const auto* scales = store_.scales_.as<RowScale>() + first;
         for (std::size_t i = 0; i < n; ++i) distances[i] = finish(distances[i], scales[i]);
     }

@@ -3,7 +3,7 @@
 __all__ = ["UnknownId"]
 
 
-class UnknownId(KeyError):  # noqa: N818 - named after what it tells
+class UnknownId(KeyError):
     """An id that the index does not hold."""
 
     def __str__(self) -> str:

@@ -23,8 +23,8 @@ class Flat(Index):
         How vectors are stored; answers are exact for what is stored. int8 keeps rows of integers in
         -127..127 as they are and scales others by max|x| / 127.
     prefilter : bool or None, default None
-        Whether to keep 8-bit codes (dim + 12 bytes a vector) and scan them first: every code gives a
-        proven lower bound on its distance, and only rows whose bound beats the k-th distance are
+        Whether to keep 8-bit codes (dim + 12 bytes a vector) and scan them first: every code gives
+        a proven lower bound on its distance, and only rows whose bound beats the k-th distance are
         measured, so answers stay exact at a quarter of the bytes read. None makes them once the
         vectors take 4 MiB and dim is at least 48. Only for float32.
 
@@ -106,6 +106,8 @@ class Flat(Index):
         """
         return self._range_search(queries, radius, filter, threads)
 
-    def count_work(self, queries: ArrayLike, k: int = 10, *, filter: Any = None) -> dict[str, float]:
+    def count_work(
+        self, queries: ArrayLike, k: int = 10, *, filter: Any = None
+    ) -> dict[str, float]:
         """Tell the work of a search per query: distances, exact_distances, hops and bytes."""
         return self._count(queries, k, filter)

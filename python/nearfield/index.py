@@ -79,7 +79,8 @@ class Index:
             return isinstance(id, str) and bool(self._strings.find([id], unknown=-1)[0] >= 0)
         if isinstance(id, (bool, np.bool_)) or not isinstance(id, (int, np.integer)):
             return False
-        return -(2**63) <= id < 2**63 and self._core.contains(int(id))
+        number = int(id)
+        return -(2**63) <= number < 2**63 and self._core.contains(number)
 
     def __repr__(self) -> str:
         facts = self.stats()
@@ -120,7 +121,7 @@ class Index:
         Raises
         ------
         ValueError
-            If a value is NaN or infinite (row and column are named), the norm is 0 under cosine, the
+            If a value is NaN or infinite (row and column are named), a norm is 0 under cosine, the
             dim is wrong, or an id is held already or comes twice. Nothing has changed then.
         TypeError
             If vectors are not numbers, or ids are of the other kind than the index's.

@@ -41,11 +41,12 @@ void FlatIndex::reserve_slots(std::size_t slots) {
 
 void FlatIndex::put_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
     const std::size_t dim = space_.dim();
-    parallel_for(run, rows.rows, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
-        std::vector<float> scratch(dim);
-        for (std::size_t i = begin; i < end; ++i)
-            store_.put(slots[i], space_.prepare(rows.row(i), scratch.data()));
-    });
+    parallel_for(run, rows.rows, rows_a_piece,
+                 [&](std::size_t begin, std::size_t end, std::size_t) {
+                     std::vector<float> scratch(dim);
+                     for (std::size_t i = begin; i < end; ++i)
+                         store_.put(slots[i], space_.prepare(rows.row(i), scratch.data()));
+                 });
     if (codes_) {
         encode(*codes_, rows.rows, slots, run);
     } else if (wants_codes(store_.size())) {
@@ -62,7 +63,8 @@ void FlatIndex::encode(BoundCodes& codes, std::size_t n, const Slot* slots, cons
         float& norm = norms[begin / rows_a_piece];
         for (std::size_t i = begin; i < end; ++i) {
             const Slot slot = slots ? slots[i] : static_cast<Slot>(i);
-            norm = std::max(norm, codes.encode(slot, reinterpret_cast<const float*>(store_.row(slot))));
+            norm = std::max(norm,
+                            codes.encode(slot, reinterpret_cast<const float*>(store_.row(slot))));
         }
     });
     for (const float norm : norms) codes.cover(norm);

@@ -16,8 +16,8 @@ struct FlatParams {
     enum class Prefilter { automatic, on, off } prefilter = Prefilter::automatic;
 };
 
-/// Answers are those of a full scan, ties going to the smaller slot. With the prefilter, 8-bit codes
-/// are scanned first and only rows whose bound beats the k-th distance are measured.
+/// Answers are those of a full scan, ties going to the smaller slot. With the prefilter, 8-bit
+/// codes are scanned first and only rows whose bound beats the k-th distance are measured.
 class FlatIndex final : public Index {
   public:
     FlatIndex(Space space, const FlatParams& params);

@@ -88,8 +88,8 @@ void FlatIndex::search_rows(const MatrixView& queries, const SearchParams& param
             search_one(ready.row(i), params, filter, out + i * params.k, run);
     } else {
         for (std::size_t i = 0; i < queries.rows; i += queries_at_once)
-            search_batch(ready.slice(i, std::min(queries.rows, i + queries_at_once)), params, filter,
-                         out + i * params.k, run);
+            search_batch(ready.slice(i, std::min(queries.rows, i + queries_at_once)), params,
+                         filter, out + i * params.k, run);
     }
 }
 
@@ -107,11 +107,13 @@ void FlatIndex::search_one(const float* query, const SearchParams& params, const
             const std::size_t n = std::min(scan_rows, end - first);
             const auto slot = static_cast<Slot>(first);
             if (filter.allowed && !filter.allowed->any(first, first + n)) continue;
-            const bool useful = worker.coded < trial_rows || worker.exact * useful_share < worker.coded;
+            const bool useful =
+                worker.coded < trial_rows || worker.exact * useful_share < worker.coded;
             std::size_t found = 0;
             if (codes_ && useful) {
                 float bounds[scan_rows];
-                found = codes_->survivors(block, 0, slot, n, best.threshold(), worker.slots, bounds);
+                found =
+                    codes_->survivors(block, 0, slot, n, best.threshold(), worker.slots, bounds);
                 worker.coded += n;
                 found = worker.admit(found, filter);
                 worker.measure(found);
@@ -154,7 +156,8 @@ void FlatIndex::search_listed(const MatrixView& queries, const SearchParams& par
 void FlatIndex::search_batch(const MatrixView& queries, const SearchParams& params,
                              const Filter& filter, Neighbor* out, const Run& run) const {
     const auto threads = static_cast<std::size_t>(resolve_threads(run.threads));
-    const std::size_t rounds = (queries.rows + threads * block_queries - 1) / (threads * block_queries);
+    const std::size_t rounds =
+        (queries.rows + threads * block_queries - 1) / (threads * block_queries);
     const std::size_t block_size = (queries.rows + threads * rounds - 1) / (threads * rounds);
     const std::size_t n_blocks = (queries.rows + block_size - 1) / block_size;
     const auto block_view = [&](std::size_t b) {
@@ -167,8 +170,8 @@ void FlatIndex::search_batch(const MatrixView& queries, const SearchParams& para
     // A piece is one block against some rows: small enough to hear an interrupt, large enough to
     // forget the barrier.
     const std::size_t work = std::size_t{1} << 29;
-    const std::size_t chunk =
-        std::max<std::size_t>(scan_rows, work / (block_size * space_.dim()) / scan_rows * scan_rows);
+    const std::size_t chunk = std::max<std::size_t>(
+        scan_rows, work / (block_size * space_.dim()) / scan_rows * scan_rows);
     for (std::size_t begin = 0; begin < rows(); begin += chunk) {
         const std::size_t end = std::min(rows(), begin + chunk);
         parallel_for(run, n_blocks, 1, [&](std::size_t b, std::size_t, std::size_t w) {
@@ -185,8 +188,8 @@ void FlatIndex::search_batch(const MatrixView& queries, const SearchParams& para
                     std::size_t found = 0;
                     if (codes_) {
                         float bounds[scan_rows];
-                        found = codes_->select(blocks[b], worker.scratch, i, slot, n, top.threshold(),
-                                               worker.slots, bounds);
+                        found = codes_->select(blocks[b], worker.scratch, i, slot, n,
+                                               top.threshold(), worker.slots, bounds);
                         worker.coded += n;
                         found = worker.admit(found, filter);
                         if (found == 0) continue;
