@@ -1,0 +1,415 @@
+"""Compare nearfield with every installed peer on one data set.
+
+    python benchmarks/compare.py --data fashion-mnist
+    python benchmarks/compare.py --data minilm-qa --data-dir DIR --peers nearfield,rabitq --quick
+    python benchmarks/compare.py --show benchmarks/results/fashion-mnist.json
+
+Every variant of every peer is built and measured in a process of its own, with a time limit; one
+that crashes, hangs or is not installed becomes a line of the report. Variants are chosen on
+tuning queries and reported on others. The leaders are then measured again in turn, so that a
+machine that slows down half-way does not decide the order. README.md says how to read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+
+import datasets
+import peers
+import report
+from measure import MODES, all_cores
+from process import GoneError, Process
+
+K = 10
+SLOWEST_SWEEP = 45.0  # seconds spent on the tuning sweep of one variant
+NEAR_ENOUGH = 0.9985  # recall beyond which a sweep stops
+
+
+@dataclass(frozen=True)
+class Options:
+    """How thoroughly to measure.
+
+    Attributes
+    ----------
+    quick : bool
+        Smaller grids and shorter passes.
+    finalists : int
+        Rivals measured again side by side with us, at each recall.
+    rounds : int
+        Turns that each takes then.
+    build_timeout, search_timeout : float
+        Seconds after which a peer is given up.
+    peer_python : str
+        Interpreter that has the peers; ours runs in this one.
+    """
+
+    quick: bool = False
+    finalists: int = 2
+    rounds: int = 7
+    build_timeout: float = 400
+    search_timeout: float = 90
+    peer_python: str = sys.executable
+
+    @property
+    def seconds(self) -> float:
+        """Length of one reported measurement."""
+        return 0.25 if self.quick else 0.6
+
+    @property
+    def points(self) -> int:
+        """Most settings reported of a variant."""
+        return 6 if self.quick else 10
+
+
+class Comparison:
+    """One run over one data set; `result` is what the result file holds."""
+
+    def __init__(self, data: datasets.Dataset, options: Options, folder: Path, seed: int) -> None:
+        n, dim = data.vectors.shape
+        self.options, self.folder = options, folder
+        self.problem = peers.Problem(n, dim, K, data.metric, options.quick)
+        self.alive: dict[tuple[str, str], Process] = {}
+        self.result: dict[str, Any] = {
+            "data": {"name": data.name, "n": n, "dim": dim, "metric": data.metric, "k": K,
+                     "queries": len(data.reporting)},
+            "machine": machine(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "seed": seed,
+            "options": {**asdict(options), "peer_python": Path(options.peer_python).name},
+            "entries": [],
+            "paired": [],
+            "notes": [],
+        }  # fmt: skip
+        np.save(folder / "vectors.npy", data.vectors)
+        for half in ("tuning", "reporting"):
+            queries = getattr(data, half)
+            np.save(folder / f"{half}.npy", queries)
+            kth = datasets.ground_truth(data, queries, K)[1][:, -1]
+            np.save(folder / f"{half}-kth.npy", kth)
+
+    def run_peer(self, name: str) -> None:
+        """Build and sweep a peer's variants, then report those that lead at some recall."""
+        try:
+            variants = peers.load(name).variants(self.problem)
+        except peers.UnsupportedError as why:
+            self._note(name, f"skipped: {why}")
+            return
+        entries = []
+        for variant in variants:
+            try:
+                entries.append(self._sweep(name, variant))
+            except GoneError as why:
+                self._close((name, variant.name))
+                absent = str(why).startswith("skipped: not installed")
+                self._note(name if absent else f"{name} {variant.name}", str(why))
+                if absent:
+                    break
+        leaders = [report.chosen(entries, target) for target in report.TARGETS]
+        for entry in entries:
+            if any(entry is leader for leader in leaders) or len(entries) == 1:
+                try:
+                    self._report(entry)
+                except GoneError as why:
+                    self._note(f"{name} {entry['variant']}", str(why))
+            if entry["reporting"]:
+                self.result["entries"].append(entry)
+            else:
+                self._close(_key(entry))
+        self._close_outrun()
+
+    def run_paired(self) -> None:
+        """Measure the leaders again in turn, at settings on both sides of each recall."""
+        for target in report.TARGETS:
+            leaders = [e for e in self._leaders(target) if _key(e) in self.alive]
+            for mode in ("single", "batch"):
+                rates: dict[str, list[float]] = {e["peer"]: [] for e in leaders}
+                for turn in range(self.options.rounds):
+                    for entry in leaders[turn % 2 :] + leaders[: turn % 2]:
+                        if rate := self._rate_at(entry, target, mode):
+                            rates[entry["peer"]].append(rate)
+                self._add_ratios(target, mode, rates)
+
+    def close(self) -> None:
+        """End all processes."""
+        for key in list(self.alive):
+            self._close(key)
+
+    def _sweep(self, name: str, variant: peers.Variant) -> dict[str, Any]:
+        python = sys.executable if name == report.OURS else self.options.peer_python
+        process = Process(python, self.folder, name, self.problem)
+        self.alive[name, variant.name] = process
+        entry = {
+            "peer": name,
+            "variant": variant.name,
+            "build": variant.build,
+            **process.ask("build", self.options.build_timeout, settings=variant.build),
+            "index_bytes": None,
+            "tuning": [],
+            "reporting": [],
+        }
+        spent = time.monotonic()
+        for sweep in variant.sweeps:
+            recalls = [0.0]
+            for setting in sweep:
+                point = self._measure(entry, "tuning", setting, "batch", self.options.seconds / 2)
+                entry["tuning"].append(point)
+                recalls.append(point["recall"])
+                stalled = len(recalls) > 4 and recalls[-1] - recalls[-4] < 3e-4
+                late = time.monotonic() - spent > SLOWEST_SWEEP
+                if point["recall"] >= NEAR_ENOUGH or stalled or late:
+                    break
+        try:
+            size = process.ask("size", self.options.search_timeout)
+            entry["index_bytes"] = size["index_bytes"]
+        except GoneError as why:
+            self._note(f"{name} {variant.name}", f"says no size: {why}")
+        speeds = [report.qps_at(report.curve(entry, "batch", "tuning"), t) for t in report.TARGETS]
+        said = " / ".join("-" if qps is None else f"{qps:,.0f}" for qps in speeds)
+        _say(f"{name} {variant.name}: built in {entry['build_seconds']:.1f} s, QPS {said}")
+        return entry
+
+    def _report(self, entry: dict[str, Any]) -> None:
+        for setting in _worth_reporting(entry["tuning"], self.options.points):
+            for mode in MODES:
+                entry["reporting"].append(
+                    self._measure(entry, "reporting", setting, mode, self.options.seconds)
+                )
+
+    def _measure(
+        self, entry: dict[str, Any], half: str, setting: dict[str, Any], mode: str, seconds: float
+    ) -> dict[str, Any]:
+        figures = self.alive[_key(entry)].ask(
+            "measure",
+            self.options.search_timeout,
+            half=half,
+            setting=setting,
+            mode=mode,
+            seconds=seconds,
+        )
+        return {"setting": setting, "mode": mode, **figures}
+
+    def _rate_at(self, entry: dict[str, Any], target: float, mode: str) -> float | None:
+        points = [p for p in entry["reporting"] if p["mode"] == mode]
+        try:
+            again = [
+                self._measure(entry, "reporting", setting, mode, self.options.seconds / 3)
+                for setting in _around(points, target)
+            ]
+        except GoneError as why:
+            self._note(f"{entry['peer']} {entry['variant']}", str(why))
+            return None
+        return report.qps_at([(p["recall"], p["qps"]) for p in again], target)
+
+    def _leaders(self, target: float) -> list[dict[str, Any]]:
+        """Ours and the fastest rivals at a recall, ours first."""
+        ranked = []
+        for peer, entries in report.by_peer(self.result).items():
+            entry = report.chosen(entries, target)
+            qps = None if entry is None else report.qps_at(report.curve(entry, "batch"), target)
+            if entry is not None and qps is not None:
+                ranked.append((peer != report.OURS, -qps, len(ranked), entry))
+        ranked.sort(key=lambda row: row[:3])
+        ours = [row[3] for row in ranked if not row[0]]
+        return ours + [row[3] for row in ranked if row[0]][: self.options.finalists]
+
+    def _add_ratios(self, target: float, mode: str, rates: dict[str, list[float]]) -> None:
+        first, *others = rates or [""]
+        for other in others:
+            ratios = [a / b for a, b in zip(rates[first], rates[other], strict=False)]
+            if ratios:
+                self.result["paired"].append(
+                    {"target": target, "mode": mode, "first": first, "second": other,
+                     "ratio": median(ratios), "lowest": min(ratios), "highest": max(ratios),
+                     "rounds": len(ratios)}
+                )  # fmt: skip
+
+    def _close_outrun(self) -> None:
+        """End the processes that lead nowhere, so that only finalists hold memory."""
+        kept = {_key(e) for target in report.TARGETS for e in self._leaders(target)}
+        for key in set(self.alive) - kept:
+            self._close(key)
+
+    def _close(self, key: tuple[str, str]) -> None:
+        if key in self.alive:
+            self.alive.pop(key).close()
+
+    def _note(self, who: str, what: str) -> None:
+        self.result["notes"].append(f"{who} {what}")
+        _say(f"{who} {what}")
+
+
+def run(
+    data: datasets.Dataset,
+    names: Sequence[str] = peers.NAMES,
+    options: Options | None = None,
+    *,
+    seed: int = 0,
+    save_to: Path | None = None,
+) -> dict[str, Any]:
+    """Compare the named peers on a data set.
+
+    Parameters
+    ----------
+    data : Dataset
+    names : sequence of str
+        Peers to run, of `peers.NAMES`.
+    options : Options, optional
+    seed : int
+        The data set's, for the record.
+    save_to : path, optional
+        Result file, written after each peer so that a run that is stopped leaves what it has.
+
+    Returns
+    -------
+    dict
+        What the result file holds; `report.table` and `report.plot` read it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        comparison = Comparison(data, options or Options(), Path(folder), seed)
+        try:
+            for name in names:
+                comparison.run_peer(name)
+                _save(comparison.result, save_to)
+            comparison.run_paired()
+            _save(comparison.result, save_to)
+        finally:
+            comparison.close()
+    return comparison.result
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    cpu, flags = platform.processor() or platform.machine(), ""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            cpu = value.strip() if key.strip() == "model name" else cpu
+            flags = value if key.strip() == "flags" else flags
+    except OSError:
+        pass
+    told = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
+    return {
+        "cpu": cpu,
+        "instructions": [flag for flag in told if flag in flags.split()],
+        "cores": len(all_cores()),
+        "memory_gib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _worth_reporting(points: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Settings on the Pareto front, those round the wanted recalls before any other."""
+    front, best = [], -1.0
+    for point in sorted(points, key=lambda p: (-p["recall"], -p["qps"])):
+        if point["qps"] > best:
+            front.append(point)
+            best = point["qps"]
+    kept = [p for target in report.TARGETS for p in _nearest(front, target)]
+    # Other queries may find a little less: one more point above the highest recall.
+    beyond = [p for p in front if p["recall"] > max(q["recall"] for q in kept)]
+    kept += beyond[-1:]
+    spare = [p for p in front if p not in kept]
+    step = max(1, len(spare) // max(1, most - len(kept)))
+    kept += spare[::step][: max(0, most - len(kept))]
+    return [p["setting"] for p in front if p in kept]
+
+
+def _around(points: Sequence[dict[str, Any]], target: float) -> list[dict[str, Any]]:
+    return [p["setting"] for p in _nearest(points, target)]
+
+
+def _nearest(points: Sequence[dict[str, Any]], target: float) -> list[dict[str, Any]]:
+    """The last point below a recall and the first at or above it, where there are such."""
+    below = [p for p in points if p["recall"] < target]
+    above = [p for p in points if p["recall"] >= target]
+    return [
+        *([max(below, key=lambda p: p["recall"])] if below else []),
+        *([max(above, key=lambda p: p["qps"])] if above else []),
+    ]
+
+
+def _key(entry: dict[str, Any]) -> tuple[str, str]:
+    return entry["peer"], entry["variant"]
+
+
+def _save(result: dict[str, Any], path: Path | None) -> None:
+    if path is not None:
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(result, indent=1) + "\n")
+        partial.replace(path)
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; the exit status is 0 when something was measured."""
+    asked = _parser().parse_args(arguments)
+    if asked.show is not None:
+        result = json.loads(asked.show.read_text())
+        path = asked.show
+    else:
+        try:
+            data = datasets.load(
+                asked.data, data_dir=asked.data_dir, queries_file=asked.queries_file,
+                metric=asked.metric, limit=asked.limit, queries=asked.queries, seed=asked.seed,
+            )  # fmt: skip
+        except datasets.UnavailableError as why:
+            print(f"{asked.data}: {why}", file=sys.stderr)
+            return 2
+        asked.results.mkdir(parents=True, exist_ok=True)
+        stem = Path(data.name).stem if Path(asked.data).exists() else data.name
+        path = asked.results / f"{stem}{'-quick' if asked.quick else ''}.json"
+        options = Options(quick=asked.quick, peer_python=asked.peer_python,
+                          build_timeout=asked.build_timeout)  # fmt: skip
+        names = asked.peers.split(",") if asked.peers else peers.NAMES
+        result = run(data, names, options, seed=asked.seed, save_to=path)
+    print(report.table(result))
+    if not result["entries"]:
+        return 1
+    try:
+        report.plot(result, path.with_suffix(".png"))
+    except ImportError:
+        print("no plot: pip install matplotlib", file=sys.stderr)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--data", default="fashion-mnist", help=f"a file, or one of {', '.join(datasets.names())}")
+    add("--data-dir", help="folder of the project's own sets (else NEARFIELD_DATA)")
+    add("--queries-file", help="queries for a .npy, .fvecs or .bvecs file")
+    add("--metric", choices=("cosine", "l2", "dot"), help="instead of the set's own")
+    add("--limit", type=int, help="index at most so many vectors")
+    add("--queries", type=int, default=1000, help="tuning queries, and as many to report")
+    add("--seed", type=int, default=0)
+    add("--peers", help=f"of {','.join(peers.NAMES)}")
+    add("--peer-python", default=sys.executable, help="interpreter that has the peers installed")
+    add("--quick", action="store_true", help="smaller grids")
+    add("--build-timeout", type=float, default=400, help="seconds a build may take")
+    add("--results", type=Path, default=Path(__file__).parent / "results")
+    add("--show", type=Path, help="print and plot a result file again, measure nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""RaBitQ-Library (rabitqlib): SymphonyQG graphs, IVF and HNSW on RaBitQ codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from peers import EF, Problem, Variant, file_bytes, sweep
+
+DISTRIBUTION = "rabitqlib"
+
+
+def variants(problem: Problem) -> list[Variant]:
+    made = [_symphony(32, 0)]
+    if not problem.quick:
+        nlist = round(4 * problem.n**0.5)
+        probes = [p for p in (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 100, 160, 256) if p <= nlist]
+        made += [
+            _symphony(64, 0),
+            _symphony(32, 8),
+            Variant(
+                "IVF 1+4", {"kind": "Ivf", "nlist": nlist, "nbits": 5}, [sweep("nprobe", probes)]
+            ),
+            Variant("HNSW 1+4", {"kind": "Hnsw", "nlist": 16, "nbits": 5}, [sweep("ef", EF)]),
+        ]
+    return made
+
+
+def _symphony(degree: int, bits: int) -> Variant:
+    name = f"SymphonyQG R={degree}" + (f" {bits}-bit" if bits else "")
+    return Variant(name, {"kind": "Symqg", "degree": degree, "bits": bits}, [sweep("ef", EF)])
+
+
+class Index:
+    def __init__(self, vectors: Any, problem: Problem, threads: int, *, kind: str, **build: Any):
+        import rabitqlib
+
+        metric = "ip" if problem.metric == "dot" else "l2"
+        if kind == "Symqg":
+            self.index = rabitqlib.SymqgIndex(problem.dim, build["degree"], metric, build["bits"])
+            self.index.build(vectors, 400, num_threads=threads)
+            return
+        clusters = rabitqlib.RaBitQKMeans(
+            problem.dim,
+            build["nlist"],
+            num_threads=threads,
+            seed=42,
+            final_assignment=rabitqlib.FinalAssignmentMode.Exact,
+        )
+        clusters.train(vectors)
+        if kind == "Ivf":
+            self.index = rabitqlib.IvfIndex(
+                problem.dim, problem.n, build["nlist"], build["nbits"], metric
+            )
+        else:
+            self.index = rabitqlib.HnswIndex(
+                problem.dim, problem.n, 16, 200, build["nbits"], metric
+            )
+        self.index.build(vectors, clusters.centroids, clusters.assignments, num_threads=threads)
+
+    def set(self, threads: int, **setting: Any) -> None:
+        self.setting = {"num_threads": threads, **setting}
+
+    def search(self, queries: Any, k: int) -> Any:
+        return self.index.search(queries, k, **self.setting)[0]
+
+    def search_one(self, query: Any, k: int) -> Any:
+        return self.index.search(query[None], k, **self.setting)[0][0]
+
+    def bytes(self, folder: Path) -> int:
+        self.index.save(str(folder / "index"))
+        return file_bytes(folder / "index")
