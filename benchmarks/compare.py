@@ -88,7 +88,7 @@ class Comparison:
             "data": {"name": data.name, "n": n, "dim": dim, "metric": data.metric, "k": K,
                      "queries": len(data.reporting)},
             "machine": machine(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "started": _now(),
             "seed": seed,
             "options": {**asdict(options), "peer_python": Path(options.peer_python).name},
             "entries": [],
@@ -102,8 +102,22 @@ class Comparison:
             kth = datasets.ground_truth(data, queries, K)[1][:, -1]
             np.save(folder / f"{half}-kth.npy", kth)
 
+    def keep(self, earlier: dict[str, Any], names: Sequence[str]) -> None:
+        """Take over from an earlier result what this run will not measure again."""
+        if any(earlier[part] != self.result[part] for part in ("data", "machine")):
+            raise ValueError("result to add to must be of the same data and machine")
+        self.result["entries"] += [e for e in earlier["entries"] if e["peer"] not in names]
+        again = set(names)
+        self.result["notes"] += [n for n in earlier["notes"] if n.split()[0] not in again]
+        self.result["paired"] += [
+            row for row in earlier["paired"] if not {row["first"], row["second"]} <= again
+        ]
+
     def run_peer(self, name: str) -> None:
-        """Build and sweep a peer's variants, then report those that lead at some recall."""
+        """Build and sweep a peer's variants, then report those that lead at some recall.
+
+        A peer that reaches none of the recalls is reported all the same.
+        """
         try:
             variants = peers.load(name).variants(self.problem)
         except peers.UnsupportedError as why:
@@ -119,9 +133,9 @@ class Comparison:
                 self._note(name if absent else f"{name} {variant.name}", str(why))
                 if absent:
                     break
-        leaders = [report.chosen(entries, target) for target in report.TARGETS]
+        leaders = [e for t in report.TARGETS for e in report.contenders(entries, t)]
         for entry in entries:
-            if any(entry is leader for leader in leaders) or len(entries) == 1:
+            if not leaders or any(entry is leader for leader in leaders):
                 try:
                     self._report(entry)
                 except GoneError as why:
@@ -135,7 +149,7 @@ class Comparison:
     def run_paired(self) -> None:
         """Measure the leaders again in turn, at settings on both sides of each recall."""
         for target in report.TARGETS:
-            leaders = [e for e in self._leaders(target) if _key(e) in self.alive]
+            leaders = self._leaders(target)
             for mode in ("single", "batch"):
                 rates: dict[str, list[float]] = {e["peer"]: [] for e in leaders}
                 for turn in range(self.options.rounds):
@@ -156,6 +170,7 @@ class Comparison:
         entry = {
             "peer": name,
             "variant": variant.name,
+            "measured": _now(),
             "build": variant.build,
             **process.ask("build", self.options.build_timeout, settings=variant.build),
             "index_bytes": None,
@@ -216,10 +231,10 @@ class Comparison:
         return report.qps_at([(p["recall"], p["qps"]) for p in again], target)
 
     def _leaders(self, target: float) -> list[dict[str, Any]]:
-        """Ours and the fastest rivals at a recall, ours first."""
+        """Ours and the fastest rivals still running at a recall, ours first."""
         ranked = []
         for peer, entries in report.by_peer(self.result).items():
-            entry = report.chosen(entries, target)
+            entry = report.chosen([e for e in entries if _key(e) in self.alive], target)
             qps = None if entry is None else report.qps_at(report.curve(entry, "batch"), target)
             if entry is not None and qps is not None:
                 ranked.append((peer != report.OURS, -qps, len(ranked), entry))
@@ -260,6 +275,7 @@ def run(
     *,
     seed: int = 0,
     save_to: Path | None = None,
+    earlier: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Compare the named peers on a data set.
 
@@ -273,6 +289,8 @@ def run(
         The data set's, for the record.
     save_to : path, optional
         Result file, written after each peer so that a run that is stopped leaves what it has.
+    earlier : dict, optional
+        Result of a run on the same data and machine; its other peers are taken over.
 
     Returns
     -------
@@ -281,6 +299,8 @@ def run(
     """
     with tempfile.TemporaryDirectory() as folder:
         comparison = Comparison(data, options or Options(), Path(folder), seed)
+        if earlier is not None:
+            comparison.keep(earlier, names)
         try:
             for name in names:
                 comparison.run_peer(name)
@@ -345,6 +365,10 @@ def _nearest(points: Sequence[dict[str, Any]], target: float) -> list[dict[str, 
     ]
 
 
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
 def _key(entry: dict[str, Any]) -> tuple[str, str]:
     return entry["peer"], entry["variant"]
 
@@ -381,7 +405,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = Options(quick=asked.quick, peer_python=asked.peer_python,
                           build_timeout=asked.build_timeout)  # fmt: skip
         names = asked.peers.split(",") if asked.peers else peers.NAMES
-        result = run(data, names, options, seed=asked.seed, save_to=path)
+        earlier = json.loads(path.read_text()) if asked.add and path.exists() else None
+        result = run(data, names, options, seed=asked.seed, save_to=path, earlier=earlier)
     print(report.table(result))
     if not result["entries"]:
         return 1
@@ -406,6 +431,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peer-python", default=sys.executable, help="interpreter that has the peers installed")
     add("--quick", action="store_true", help="smaller grids")
     add("--build-timeout", type=float, default=400, help="seconds a build may take")
+    add("--add", action="store_true", help="keep the other peers of the earlier result file")
     add("--results", type=Path, default=Path(__file__).parent / "results")
     add("--show", type=Path, help="print and plot a result file again, measure nothing")
     return parser

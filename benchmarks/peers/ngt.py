@@ -26,12 +26,19 @@ class Index(OneByOne):
 
         self.folder = tempfile.TemporaryDirectory()
         first, self.path = f"{self.folder.name}/anng", f"{self.folder.name}/onng"
-        ngtpy.create(first, problem.dim, edge_size_for_creation=60, distance_type="L2")
+        ngtpy.create(first, problem.dim, edge_size_for_creation=20, distance_type="L2")
         made = ngtpy.Index(first, log_disabled=True)
         made.batch_insert(vectors, num_threads=threads)
         made.save()
         made.close()
         optimizer = ngtpy.Optimizer(num_of_outgoings=10, num_of_incomings=100, log_disabled=True)
+        # Its tuning of prefetching and of search parameters takes minutes and gained nothing here.
+        optimizer.set_processing_modes(
+            shortcut_reduction=True,
+            search_parameter_optimization=False,
+            prefetch_parameter_optimization=False,
+            accuracy_table_generation=False,
+        )
         optimizer.execute(first, self.path)
         self.index = ngtpy.Index(self.path, read_only=True, log_disabled=True)
 
