@@ -7,15 +7,122 @@
 
 #include "kernels/kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+#endif
+
 namespace nearfield::kernels {
 
 extern const Kernels scalar_kernels;
+#if defined(__x86_64__)
+extern const Kernels avx512_kernels, avx512_vnni_kernels,
+    avx512_bf16_kernels, avx512_vpopcntdq_kernels, avx512_amx_kernels;
+#elif defined(__aarch64__)
+extern const Kernels neon_kernels;
+#endif
 
 namespace {
 
 bool always() { return true; }
 
+#if defined(__x86_64__)
+
+struct CpuId {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+CpuId cpuid(unsigned leaf, unsigned subleaf) {
+    CpuId id;
+    if (!__get_cpuid_count(leaf, subleaf, &id.eax, &id.ebx, &id.ecx, &id.edx)) return {};
+    return id;
+}
+
+constexpr bool bit(unsigned word, int n) { return (word >> n & 1u) != 0; }
+
+/// The register state that the operating system saves and restores (XCR0).
+unsigned saved_state() {
+    if (!bit(cpuid(1, 0).ecx, 27)) return 0;  // OSXSAVE
+    unsigned low = 0, high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+constexpr unsigned ymm_state = 0x6;       // XMM and the upper half of YMM
+constexpr unsigned zmm_state = 0xe6;      // and the masks and ZMM
+constexpr unsigned tile_state = 0x60000;  // TILECFG and TILEDATA
+
+bool saves(unsigned state) { return (saved_state() & state) == state; }
+
+bool has_avx2() {
+    const CpuId one = cpuid(1, 0);
+    return saves(ymm_state) && bit(one.ecx, 12) /* FMA */ && bit(one.ecx, 28) /* AVX */ &&
+           bit(one.ecx, 29) /* F16C */ && bit(cpuid(7, 0).ebx, 5) /* AVX2 */;
+}
+
+bool has_avx512() {
+    const CpuId seven = cpuid(7, 0);
+    return has_avx2() && saves(zmm_state) && bit(seven.ebx, 16) /* F */ &&
+           bit(seven.ebx, 17) /* DQ */ && bit(seven.ebx, 30) /* BW */ &&
+           bit(seven.ebx, 31) /* VL */;
+}
+
+bool has_avx512_vnni() { return has_avx512() && bit(cpuid(7, 0).ecx, 11); }
+bool has_avx512_bf16() { return has_avx512() && bit(cpuid(7, 1).eax, 5); }
+bool has_avx512_vpopcntdq() { return has_avx512() && bit(cpuid(7, 0).ecx, 14); }
+
+/// Linux hands out the 8 KB of tile registers only to processes that ask.
+bool system_grants_tiles() {
+#if defined(__linux__)
+    constexpr long request_permission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+    constexpr long tile_data = 18;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
+bool has_avx512_amx() {
+    const CpuId seven = cpuid(7, 0);
+    return has_avx512() && saves(tile_state) && bit(seven.edx, 22) /* BF16 */ &&
+           bit(seven.edx, 24) /* TILE */ && bit(seven.edx, 25) /* INT8 */ && system_grants_tiles();
+}
+
+constexpr Layer all_layers[] = {
+    {"scalar", &scalar_kernels, always},
+    {"avx512", &avx512_kernels, has_avx512},
+    {"avx512_vnni", &avx512_vnni_kernels, has_avx512_vnni},
+    {"avx512_bf16", &avx512_bf16_kernels, has_avx512_bf16},
+    {"avx512_vpopcntdq", &avx512_vpopcntdq_kernels, has_avx512_vpopcntdq},
+    {"avx512_amx", &avx512_amx_kernels, has_avx512_amx},
+};
+
+#elif defined(__aarch64__)
+
+bool has_neon_dot_product() {
+#if defined(__linux__)
+    return (getauxval(AT_HWCAP) & (1ul << 20)) != 0;  // HWCAP_ASIMDDP
+#else
+    return true;  // every Apple arm64 CPU
+#endif
+}
+
+constexpr Layer all_layers[] = {
+    {"scalar", &scalar_kernels, always},
+    {"neon", &neon_kernels, has_neon_dot_product},
+};
+
+#else
+
 constexpr Layer all_layers[] = {{"scalar", &scalar_kernels, always}};
+
+#endif
 
 constexpr std::size_t n_layers = sizeof(all_layers) / sizeof(all_layers[0]);
 

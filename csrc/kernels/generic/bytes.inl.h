@@ -1,5 +1,6 @@
-// Exact integer kernels, over a register type B of bytes:
-//   width; load(row, i); load_first(row, i, count) fills the rest with zero;
+// Exact integer kernels, over the byte operations B of a CPU:
+//   Register, with operator ^; width in bytes; load(row, i); load_first(row, i, count) fills the rest
+//     with zero;
 //   Sum: 32-bit sums with zero() and operator +; sum4(a, b, c, d, out) adds up the lanes of four;
 //   Wide: the same bytes as 16-bit values, with operator -; widen<S>(bytes); madd(Sum, Wide, Wide);
 //   dot_parts<bits>(even, odd, codes, query): adds the products of the 8 / bits parts of `codes`,
@@ -110,7 +111,7 @@ struct CodeDot {
         // 8-bit codes have one product a step: two steps at a time keep two chains busy.
         if constexpr (bits == 8) {
             for (; i + 2 * B::width <= bytes; i += 2 * B::width) {
-                const B q0 = B::load(query, i), q1 = B::load(query, i + B::width);
+                const auto q0 = B::load(query, i), q1 = B::load(query, i + B::width);
                 unrolled<R>([&](auto r) {
                     B::template dot_parts<8>(sums.even[r], sums.odd[r], B::load(rows[r], i), &q0);
                     B::template dot_parts<8>(sums.odd[r], sums.even[r],
@@ -119,7 +120,7 @@ struct CodeDot {
             }
         }
         for (; i + B::width <= bytes; i += B::width) {
-            B q[parts];
+            typename B::Register q[parts];
             unrolled<parts>([&](auto p) { q[p] = B::load(query + p * bytes, i); });
             unrolled<R>([&](auto r) {
                 B::template dot_parts<bits>(sums.even[r], sums.odd[r], B::load(rows[r], i), q);
@@ -127,7 +128,7 @@ struct CodeDot {
         }
         if (i < bytes) {
             const std::size_t left = bytes - i;
-            B q[parts];
+            typename B::Register q[parts];
             unrolled<parts>([&](auto p) { q[p] = B::load_first(query + p * bytes, i, left); });
             unrolled<R>([&](auto r) {
                 B::template dot_parts<bits>(sums.even[r], sums.odd[r],
@@ -153,14 +154,14 @@ struct Hamming {
         IntegerSums<B, R> sums;
         std::size_t i = 0;
         for (; i + B::width <= bytes; i += B::width) {
-            const B q = B::load(query, i);
+            const auto q = B::load(query, i);
             unrolled<R>([&](auto r) {
                 sums.even[r] = B::popcount(sums.even[r], q ^ B::load(rows[r], i));
             });
         }
         if (i < bytes) {
             const std::size_t left = bytes - i;
-            const B q = B::load_first(query, i, left);
+            const auto q = B::load_first(query, i, left);
             unrolled<R>([&](auto r) {
                 sums.odd[r] = B::popcount(sums.odd[r], q ^ B::load_first(rows[r], i, left));
             });

@@ -69,6 +69,7 @@ struct I32x1 {
 struct U8x1 {
     static constexpr std::size_t width = 1;
     static constexpr std::int32_t u8_offset = 0;
+    using Register = U8x1;
     using Sum = I32x1;
     using Wide = I32x1;
     Byte v;
@@ -92,6 +93,7 @@ struct U8x1 {
 /// Eight bytes, for counting bits.
 struct U64x1 {
     static constexpr std::size_t width = 8;
+    using Register = U64x1;
     using Sum = I32x1;
     std::uint64_t v;
 

@@ -1,0 +1,42 @@
+// AVX-512 VNNI: integer products that add four bytes or two words at once.
+#include "kernels/isa/avx512.inl.h"
+
+namespace nearfield::kernels {
+namespace {
+
+struct BytesVnni : BytesAvx512 {
+    static I32x16 madd(I32x16 sum, I16x64 a, I16x64 b) {
+        return {_mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum.v, a.even, b.even), a.odd, b.odd)};
+    }
+    template <int bits>
+    static void dot_parts(I32x16& even, I32x16& odd, U8x64 codes, const U8x64* query) {
+        unrolled<8 / bits>([&](auto p) {
+            I32x16& sum = p % 2 == 0 ? even : odd;
+            sum.v = _mm512_dpbusd_epi32(sum.v, part<bits>(codes, p), query[p].v);
+        });
+    }
+};
+
+struct TileI8 : TileAvx512 {
+    static constexpr int rows = 8, panels = 3;
+    using Sum = I32x16;
+    using Right = U8x64;
+    static Right load_left(const Byte* at) { return {unit(at)}; }
+    static Right load_right(const Byte* at, int) { return {line(at)}; }
+    static Sum madd(Sum sum, Right x, Right y) { return {_mm512_dpbusd_epi32(sum.v, y.v, x.v)}; }
+};
+
+constexpr Kernels avx512_vnni_table() {
+    Kernels table{};
+    fill_byte_distances<BytesVnni>(table);
+    fill_codes<BytesVnni>(table);
+    table.tile_i8 = tile_i8<TileI8>;
+    return table;
+}
+
+}  // namespace
+
+extern const Kernels avx512_vnni_kernels;
+constinit const Kernels avx512_vnni_kernels = avx512_vnni_table();
+
+}  // namespace nearfield::kernels
