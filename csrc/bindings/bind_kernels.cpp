@@ -1,7 +1,5 @@
 // The kernel tables, for tests and benchmarks: private, `_core.kernels`. Every function takes the
 // name of a layer and checks shapes; none is used by the library itself.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <cstring>
@@ -10,10 +8,9 @@
 #include <optional>
 #include <string>
 
+#include "bindings/bindings.h"
 #include "core/error.h"
 #include "kernels/kernels.h"
-
-namespace py = pybind11;
 
 namespace nearfield::bindings {
 namespace {

@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, m) {
     m.attr("__version__") = NEARFIELD_VERSION;
     bind_errors(m);
     bind_config(m);
+    bind_kernels(m);
     bind_quantize(m);
     bind_index(m);
 }
