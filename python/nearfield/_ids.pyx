@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: auto_pickle=False, language_level=3, boundscheck=False, wraparound=False
 """String ids <-> the int64 keys the core knows: loops over Python objects, made short."""
 
 import numpy as np
