@@ -1,6 +1,7 @@
-"""Progress of a long call, on stderr: tqdm where it is installed, a plain line elsewhere."""
+"""Progress of a long call, on stderr: a tqdm bar on a terminal, plain lines in a log."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,9 @@ Progress = bool | Callable[[int, int], Any]
 
 
 @contextmanager
-def reporting(progress: Progress, what: str) -> Iterator[Callable[[int, int], Any] | None]:
+def reporting(
+    progress: Progress, what: str, unit: str = "vec"
+) -> Iterator[Callable[[int, int], Any] | None]:
     """Give the callable of (done, total) that a core call reports to, or None.
 
     Parameters
@@ -21,6 +24,8 @@ def reporting(progress: Progress, what: str) -> Iterator[Callable[[int, int], An
         every 20 ms; what it raises stops the call.
     what : str
         The word beside the bar.
+    unit : str, default "vec"
+        What is counted.
     """
     if not isinstance(progress, bool):
         if not callable(progress):
@@ -29,12 +34,11 @@ def reporting(progress: Progress, what: str) -> Iterator[Callable[[int, int], An
     elif not progress:
         yield None
     else:
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            yield from _plain(what)
+        tqdm = _tqdm() if sys.stderr.isatty() else None
+        if tqdm is None:
+            yield from _plain(what, unit)
             return
-        with tqdm(desc=what, unit="vec", unit_scale=True, file=sys.stderr) as bar:
+        with tqdm(desc=what, unit=unit, unit_scale=True, file=sys.stderr) as bar:
 
             def draw(done: int, total: int) -> None:
                 if bar.total != total or done < bar.n:  # another phase begins
@@ -46,16 +50,26 @@ def reporting(progress: Progress, what: str) -> Iterator[Callable[[int, int], An
                 bar.update(bar.total - bar.n)
 
 
-def _plain(what: str) -> Iterator[Callable[[int, int], Any]]:
-    shown = -1
+def _tqdm() -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
+def _plain(what: str, unit: str) -> Iterator[Callable[[int, int], Any]]:
+    """Print a line every five seconds and one at the end: a log is not a terminal."""
+    printed_at = time.monotonic()
+    last = (0, 0)
 
     def draw(done: int, total: int) -> None:
-        nonlocal shown
-        share = 100 * done // max(total, 1)
-        if share != shown:
-            shown = share
-            print(f"\r{what} {share:3d} %", end="", file=sys.stderr, flush=True)
+        nonlocal printed_at, last
+        last = (done, total)
+        if time.monotonic() - printed_at >= 5.0:
+            printed_at = time.monotonic()
+            print(f"{what}: {done:,} of {total:,} {unit}", file=sys.stderr)
 
     yield draw
-    if shown >= 0:
-        print(f"\r{what} 100 %", file=sys.stderr)
+    if last[1]:
+        print(f"{what}: {last[1]:,} {unit}, done", file=sys.stderr)
