@@ -1,0 +1,52 @@
+"""`nearfield search`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nearfield.commands import Subparsers
+
+__all__ = ["add_parser"]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "search",
+        help="find the nearest vectors of one file to those of another, exactly",
+        description="Compare every vector of QUERIES with every vector of DATA and print the "
+        "nearest, one line each: query, rank, id, distance. Files: .npy, .fvecs, or .jsonl "
+        'with lines like [0.1, 0.2] or {"id": "a", "vector": [0.1, 0.2]}.',
+    )
+    parser.add_argument("data", type=Path, metavar="DATA", help="file of the vectors to search")
+    parser.add_argument("queries", type=Path, metavar="QUERIES", help="file of the queries")
+    parser.add_argument("--k", type=int, default=10, help="neighbours of a query (default: 10)")
+    parser.add_argument(
+        "--metric", choices=("cosine", "dot", "l2"), default="cosine", help="(default: cosine)"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="0, the default, means all")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a query")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from nearfield.commands.vector_files import read_vectors
+    from nearfield.flat import Flat
+
+    data, queries = read_vectors(arguments.data), read_vectors(arguments.queries)
+    index = Flat(data.vectors.shape[1], metric=arguments.metric)
+    index.add(data.vectors, ids=data.ids, threads=arguments.threads)
+    hits = index.search(queries.vectors, k=arguments.k, threads=arguments.threads)
+    names = queries.ids or range(len(queries.vectors))
+    for name, ids, distances in zip(names, hits.ids.tolist(), hits.distances.tolist(), strict=True):
+        found = [(id, d) for id, d in zip(ids, distances, strict=True) if id not in (-1, None)]
+        if arguments.json:
+            row = {"query": name, "ids": [i for i, _ in found], "distances": [d for _, d in found]}
+            print(json.dumps(row, ensure_ascii=False))
+        else:
+            for rank, (id, distance) in enumerate(found, start=1):
+                print(f"{name}\t{rank}\t{id}\t{distance:.6g}")
