@@ -22,7 +22,7 @@ namespace nearfield::kernels {
 
 extern const Kernels scalar_kernels;
 #if defined(__x86_64__)
-extern const Kernels avx512_kernels, avx512_vnni_kernels,
+extern const Kernels avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_vnni_kernels,
     avx512_bf16_kernels, avx512_vpopcntdq_kernels, avx512_amx_kernels;
 #elif defined(__aarch64__)
 extern const Kernels neon_kernels;
@@ -66,6 +66,8 @@ bool has_avx2() {
            bit(one.ecx, 29) /* F16C */ && bit(cpuid(7, 0).ebx, 5) /* AVX2 */;
 }
 
+bool has_avx2_vnni() { return has_avx2() && bit(cpuid(7, 1).eax, 4); }
+
 bool has_avx512() {
     const CpuId seven = cpuid(7, 0);
     return has_avx2() && saves(zmm_state) && bit(seven.ebx, 16) /* F */ &&
@@ -96,6 +98,8 @@ bool has_avx512_amx() {
 
 constexpr Layer all_layers[] = {
     {"scalar", &scalar_kernels, always},
+    {"avx2", &avx2_kernels, has_avx2},
+    {"avx2_vnni", &avx2_vnni_kernels, has_avx2_vnni},
     {"avx512", &avx512_kernels, has_avx512},
     {"avx512_vnni", &avx512_vnni_kernels, has_avx512_vnni},
     {"avx512_bf16", &avx512_bf16_kernels, has_avx512_bf16},

@@ -86,6 +86,9 @@ struct ByteDistance {
     }
 };
 
+/// Codes have a multiple of so many bytes.
+inline constexpr std::size_t code_multiple = 32;
+
 /// Integer dot products of `bits`-bit unsigned codes with an int8 query. Exact for up to 8192 bytes:
 /// 8192 * 255 * 128 < 2^31.
 template <class B, int bits>
@@ -126,7 +129,7 @@ struct CodeDot {
                 B::template dot_parts<bits>(sums.even[r], sums.odd[r], B::load(rows[r], i), q);
             });
         }
-        if (i < bytes) {
+        if (B::width > code_multiple && i < bytes) {
             const std::size_t left = bytes - i;
             typename B::Register q[parts];
             unrolled<parts>([&](auto p) { q[p] = B::load_first(query + p * bytes, i, left); });
