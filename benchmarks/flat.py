@@ -47,9 +47,11 @@ def make_searchers(base: np.ndarray, threads: int, only: set[str]) -> dict[str, 
     if "usearch" in only:
         from usearch.index import MetricKind, search
 
-        searchers["usearch"] = lambda queries, k: search(
-            base, np.atleast_2d(queries), k, MetricKind.L2sq, exact=True, threads=threads
-        ).keys
+        searchers["usearch"] = lambda queries, k: (
+            search(
+                base, np.atleast_2d(queries), k, MetricKind.L2sq, exact=True, threads=threads
+            ).keys
+        )
     if "numpy" in only:
         norms = (base**2).sum(axis=1)
 

@@ -178,3 +178,9 @@ def test_readme_example_runs(tmp_path, monkeypatch):
     assert blocks, "the README shows an example"
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})  # our own text
+
+
+def test_compiled_modules_stay_small():
+    folder = Path(nf._core.__file__).parent
+    size = sum(path.stat().st_size for path in folder.glob("*.so"))
+    assert size < 3 * 2**20 or nf.build_config()["sanitizer"], f"{size / 2**20:.1f} MiB"

@@ -16,6 +16,7 @@
 #include <new>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -248,8 +249,11 @@ void parallel_for(const Run& run, std::size_t n, std::size_t grain, const Body& 
             }
             lock.lock();
         }
-        if (loop->error) std::rethrow_exception(loop->error);
     }
+    // Taken out of the loop, which a worker may still hold: an exception of Python's must not be
+    // destroyed on a thread that Python does not know.
+    if (const std::exception_ptr error = std::exchange(loop->error, nullptr))
+        std::rethrow_exception(error);
 }
 
 }  // namespace nearfield

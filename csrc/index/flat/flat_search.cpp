@@ -169,7 +169,7 @@ void FlatIndex::search_batch(const MatrixView& queries, const SearchParams& para
     std::vector<Worker> workers = make_workers(run, 1);
     // A piece is one block against some rows: small enough to hear an interrupt, large enough to
     // forget the barrier.
-    const std::size_t work = std::size_t{1} << 29;
+    const std::size_t work = codes_ ? std::size_t{1} << 28 : std::size_t{1} << 26;
     const std::size_t chunk = std::max<std::size_t>(
         scan_rows, work / (block_size * space_.dim()) / scan_rows * scan_rows);
     for (std::size_t begin = 0; begin < rows(); begin += chunk) {
