@@ -17,7 +17,7 @@ import nearfield as nf
 
 
 def clustered(n: int, dim: int, seed: int) -> np.ndarray:
-    """Vectors round 1,000 centres: nearer to embeddings than one Gaussian ball, and any n and dim."""
+    """Vectors round 1,000 centres: nearer to embeddings than one ball, at any n and dim."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((1000, dim), dtype=np.float32)
     out = np.empty((n, dim), np.float32)
@@ -31,7 +31,7 @@ Searcher = Callable[[np.ndarray, int], Any]
 
 
 def make_searchers(base: np.ndarray, threads: int, only: set[str]) -> dict[str, Searcher]:
-    """Name -> function of (queries, k) that gives ids (nq, k); what is not installed is left out."""
+    """Give each engine as a function of (queries, k) that returns ids (nq, k)."""
     dim = base.shape[1]
     searchers: dict[str, Searcher] = {}
     index = nf.Flat(dim, "l2")

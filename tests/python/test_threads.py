@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_no_thread_starts_before_work_needs_one():
         index.add(np.ones((50_000, 8), np.float32)); index.search(np.ones(8), threads=3)
         print(count() - before)
     """
-    if not os.path.isdir("/proc/self/task"):
+    if not Path("/proc/self/task").is_dir():
         pytest.skip("threads are counted through /proc")
     # A BLAS of numpy's keeps its threads out of the count: they exist before.
     ran = run_python(code)
