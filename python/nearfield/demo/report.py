@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from nearfield._optional import import_extra
 from nearfield.flat import Flat
-from nearfield.progress import Progress, reporting
 
 __all__ = ["Measurement", "fitted", "measure", "table"]
 
@@ -50,10 +49,7 @@ class Measurement:
 
 
 def measure(
-    vectors: NDArray[np.float32],
-    queries: NDArray[np.float32],
-    k: int,
-    progress: Progress = False,
+    vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int
 ) -> list[Measurement]:
     """Measure exact search by numpy, then each index of nearfield, on the same unit vectors.
 
@@ -64,21 +60,16 @@ def measure(
     queries : ndarray, shape (nq, dim)
         Unit vectors, none of them a row of `vectors`.
     k : int, in [1, n]
-    progress : bool or callable, default False
     """
     similarity = queries @ vectors.T
     threshold = np.partition(similarity, -k, axis=1)[:, -k]
-    contenders = _contenders(vectors, k)
     measurements = []
-    with reporting(progress, "measuring", "settings") as report:
-        for number, (name, search, size) in enumerate(contenders, start=1):
-            found = np.take_along_axis(similarity, search(queries, 0), axis=1)
-            # By distance, not by id: equally near vectors are equally right answers.
-            recall = float((found >= threshold[:, None] - 1e-6).mean())
-            one, batch = _speed(search, queries)
-            measurements.append(Measurement(name, recall, one, batch, size / len(vectors)))
-            if report is not None:
-                report(number, len(contenders))
+    for name, search, size in _contenders(vectors, k):
+        found = np.take_along_axis(similarity, search(queries, 0), axis=1)
+        # By distance, not by id: equally near vectors are equally right answers.
+        recall = float((found >= threshold[:, None] - 1e-6).mean())
+        one, batch = _speed(search, queries)
+        measurements.append(Measurement(name, recall, one, batch, size / len(vectors)))
     return measurements
 
 

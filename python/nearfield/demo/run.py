@@ -91,12 +91,18 @@ def run(options: DemoOptions) -> dict[str, object]:
     asked = list(options.questions) or _default_questions(options.docs, passages)
     answers = [library.ask(question) for question in asked]
     if not options.json:
+        print(f"\nThe {_ANSWERS_A_LANGUAGE} nearest passages of each language, by cosine distance")
         for question, found in zip(asked, answers, strict=True):
-            _print_answers(question, found)
+            print(f"\n? {question}")
+            _print_answers(found)
+        print()
 
-    measurements = measure(vectors, _measured_queries(passages, encoder), _K, progress=True)
+    queries = _measured_queries(passages, encoder)
+    with _stage("measuring recall, speed and memory"):
+        k = min(_K, len(passages))
+        measurements = measure(vectors, queries, k)
     if not options.json:
-        print(f"\n{_K} nearest of {len(passages):,} passages\n{table(measurements, _K)}")
+        print(f"\n{k} nearest of {len(passages):,} passages\n{table(measurements, k)}")
     files = _draw(options, library, asked, answers, measurements)
     seconds = time.perf_counter() - started
     if not options.json:
@@ -204,7 +210,7 @@ def _draw(
     chart, page = options.output / "recall_qps.png", options.output / "map.html"
     n = len(library.passages)
     plot_recall_qps(
-        measurements, chart, k=_K,
+        measurements, chart, k=min(_K, n),
         title=f"{n:,} passages, {library.encoder.dim}-d, one query at a time on one thread",
     )  # fmt: skip
     queries = library.encoder.encode_query(list(asked))
@@ -218,9 +224,8 @@ def _draw(
     return [chart, page]
 
 
-def _print_answers(question: str, found: Sequence[Answer]) -> None:
+def _print_answers(found: Sequence[Answer]) -> None:
     width = min(shutil.get_terminal_size((110, 24)).columns, 140)
-    print(f"\n? {question}")
     for answer in found:
         title = fitted(answer.passage.title, 34)
         text = fitted(answer.passage.text, max(20, width - 50)).rstrip()
@@ -236,7 +241,7 @@ def _converse(library: _Library) -> None:
             return
         if not question:
             return
-        _print_answers(question, library.ask(question))
+        _print_answers(library.ask(question))
 
 
 @contextmanager
@@ -244,5 +249,9 @@ def _stage(description: str) -> Iterator[None]:
     """Say on stderr what goes on, and how long it took."""
     print(f"{description} ...", end="", file=sys.stderr, flush=True)
     started = time.perf_counter()
-    yield
+    try:
+        yield
+    except BaseException:
+        print(file=sys.stderr)  # the error gets a line of its own
+        raise
     print(f" {time.perf_counter() - started:.1f} s", file=sys.stderr)
