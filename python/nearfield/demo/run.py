@@ -219,8 +219,10 @@ def _draw(
         MapQuestion(text, (float(x), float(y)), [answer.row for answer in found])
         for text, (x, y), found in zip(asked, points[n:], answers, strict=True)
     ]
-    subject = options.docs.resolve().name if options.docs else "Python's docstrings, Korean notes"
-    write_map(page, library.passages, points[:n], questions, f"{subject}: a map by meaning")
+    subject = (
+        options.docs.resolve().name if options.docs else "Python's docstrings and Korean notes"
+    )
+    write_map(page, library.passages, points[:n], questions, f"{subject}, by meaning")
     return [chart, page]
 
 

@@ -14,11 +14,12 @@ def test_measure_finds_exact_search_exact_and_counts_bytes(monkeypatch):
     pytest.importorskip("threadpoolctl", reason="needs the extra demo")
     rows = measure(unit_vectors(300, 16, 0), unit_vectors(20, 16, 1), k=5)
     recalls = {row.name: row.recall for row in rows}
-    assert recalls["numpy"] == recalls["Flat, float32"] == 1.0
+    assert recalls["numpy"] == recalls["Flat, float32"] == recalls["Flat, float32 + codes"] == 1.0
     assert recalls["Flat, int8"] > 0.9
     sizes = {row.name: row.bytes_per_vector for row in rows}
     assert sizes["numpy"] == 64
     assert sizes["Flat, int8"] < sizes["Flat, float16"] < sizes["Flat, float32"]
+    assert sizes["Flat, float32"] < sizes["Flat, float32 + codes"]
     assert all(row.qps > 0 and row.batch_qps > 0 for row in rows)
 
 
