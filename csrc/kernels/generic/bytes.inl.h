@@ -3,9 +3,11 @@
 //     with zero;
 //   Sum: 32-bit sums with zero() and operator +; sum4(a, b, c, d, out) adds up the lanes of four;
 //   Wide: the same bytes as 16-bit values, with operator -; widen<S>(bytes); madd(Sum, Wide, Wide);
-//   dot_parts<bits>(even, odd, codes, query): adds the products of the 8 / bits parts of `codes`,
-//     lowest bits first, with query[0], query[1], ... to even + odd; u8_offset is what it takes from
-//     each 8-bit code on CPUs that have no product of mixed signs;
+//   dot<bits>(Sum, codes, query): adds the products of the 8 / bits parts of `codes`, lowest bits
+//     first, with query[0], query[1], ...; u8_offset is what it takes from each 8-bit code on CPUs
+//     that have no product of mixed signs;
+//   where it has byte products: dot_i8(Sum, rows, query), which adds to each row value -i8_offset;
+//   sum_i8(Sum, bytes) adds the signed bytes;
 //   popcount(Sum, bytes): adds the number of set bits.
 #pragma once
 
@@ -86,61 +88,102 @@ struct ByteDistance {
     }
 };
 
-/// Codes have a multiple of so many bytes.
-inline constexpr std::size_t code_multiple = 32;
-
-/// Integer dot products of `bits`-bit unsigned codes with an int8 query. Exact for up to 8192 bytes:
-/// 8192 * 255 * 128 < 2^31.
+/// Codes of `bits` bits: the dot product itself.
 template <class B, int bits>
-struct CodeDot {
+struct CodeProduct {
     using Out = std::int32_t;
     static constexpr int parts = 8 / bits;
+    static constexpr std::int32_t offset = bits == 8 ? B::u8_offset : 0;
+    static constexpr std::size_t multiple = 32;  // codes have a multiple of so many bytes
+    static auto add(typename B::Sum sum, typename B::Register x, const typename B::Register* q) {
+        return B::template dot<bits>(sum, x, q);
+    }
+    static Out finish(std::int32_t sum) { return sum; }
+};
+
+/// int8 rows on a CPU with byte products: the distance.
+template <class B>
+struct SignedProduct {
+    using Out = float;
+    static constexpr int parts = 1;
+    static constexpr std::int32_t offset = B::i8_offset;
+    static constexpr std::size_t multiple = 1;
+    static auto add(typename B::Sum sum, typename B::Register x, const typename B::Register* q) {
+        return B::dot_i8(sum, x, *q);
+    }
+    static Out finish(std::int32_t sum) { return -static_cast<float>(sum); }
+};
+
+/// Integer dot products with an int8 query. Exact for up to 8192 bytes: 8192 * 255 * 128 < 2^31.
+template <class B, class Product>
+struct IntegerDot {
+    using Out = typename Product::Out;
+    static constexpr int parts = Product::parts;
     const Byte* query;
     std::size_t bytes;
-    std::int32_t offset;
+    std::int32_t correction;
 
-    CodeDot(const std::int8_t* q, std::size_t b)
-        : query(reinterpret_cast<const Byte*>(q)), bytes(b), offset(0) {
-        if constexpr (bits == 8 && B::u8_offset != 0)
-            for (std::size_t i = 0; i < b; ++i) offset += B::u8_offset * q[i];
+    IntegerDot(const void* q, std::size_t b)
+        : query(static_cast<const Byte*>(q)), bytes(b), correction(0) {
+        if constexpr (Product::offset != 0) correction = Product::offset * query_total();
     }
 
     std::size_t row_bytes() const { return bytes; }
 
+    /// The query beside one register of codes.
+    struct Query {
+        typename B::Register parts[Product::parts];
+    };
+    Query query_at(std::size_t i) const {
+        Query q;
+        unrolled<parts>([&](auto p) { q.parts[p] = B::load(query + p * bytes, i); });
+        return q;
+    }
+
     template <int R>
-    [[gnu::always_inline]] void run(const Byte* const* rows, std::int32_t* out) const {
+    [[gnu::always_inline]] void run(const Byte* const* rows, Out* out) const {
+        constexpr std::size_t w = B::width;
         IntegerSums<B, R> sums;
         std::size_t i = 0;
-        // 8-bit codes have one product a step: two steps at a time keep two chains busy.
-        if constexpr (bits == 8) {
-            for (; i + 2 * B::width <= bytes; i += 2 * B::width) {
-                const auto q0 = B::load(query, i), q1 = B::load(query, i + B::width);
-                unrolled<R>([&](auto r) {
-                    B::template dot_parts<8>(sums.even[r], sums.odd[r], B::load(rows[r], i), &q0);
-                    B::template dot_parts<8>(sums.odd[r], sums.even[r],
-                                             B::load(rows[r], i + B::width), &q1);
-                });
-            }
-        }
-        for (; i + B::width <= bytes; i += B::width) {
-            typename B::Register q[parts];
-            unrolled<parts>([&](auto p) { q[p] = B::load(query + p * bytes, i); });
+        // Two steps at a time with a sum each: a step is a chain of `parts` products.
+        for (; i + 2 * w <= bytes; i += 2 * w) {
+            const Query q0 = query_at(i), q1 = query_at(i + w);
             unrolled<R>([&](auto r) {
-                B::template dot_parts<bits>(sums.even[r], sums.odd[r], B::load(rows[r], i), q);
+                sums.even[r] = Product::add(sums.even[r], B::load(rows[r], i), q0.parts);
+                sums.odd[r] = Product::add(sums.odd[r], B::load(rows[r], i + w), q1.parts);
             });
         }
-        if (B::width > code_multiple && i < bytes) {
-            const std::size_t left = bytes - i;
-            typename B::Register q[parts];
-            unrolled<parts>([&](auto p) { q[p] = B::load_first(query + p * bytes, i, left); });
+        if (i + w <= bytes) {
+            const Query q = query_at(i);
             unrolled<R>([&](auto r) {
-                B::template dot_parts<bits>(sums.even[r], sums.odd[r],
-                                            B::load_first(rows[r], i, left), q);
+                sums.even[r] = Product::add(sums.even[r], B::load(rows[r], i), q.parts);
+            });
+            i += w;
+        }
+        if (w > Product::multiple && i < bytes) {
+            const std::size_t left = bytes - i;
+            Query q;
+            unrolled<parts>([&](auto p) { q.parts[p] = B::load_first(query + p * bytes, i, left); });
+            unrolled<R>([&](auto r) {
+                sums.odd[r] =
+                    Product::add(sums.odd[r], B::load_first(rows[r], i, left), q.parts);
             });
         }
         std::int32_t total[4];
         sums.total(total);
-        unrolled<R>([&](auto r) { out[r] = total[r] + offset; });
+        unrolled<R>([&](auto r) { out[r] = Product::finish(total[r] + correction); });
+    }
+
+  private:
+    std::int32_t query_total() const {
+        using Sum = typename B::Sum;
+        Sum sum = Sum::zero();
+        std::size_t i = 0;
+        for (; i + B::width <= bytes; i += B::width) sum = B::sum_i8(sum, B::load(query, i));
+        if (i < bytes) sum = B::sum_i8(sum, B::load_first(query, i, bytes - i));
+        std::int32_t total[4];
+        Sum::sum4(sum, sum, sum, sum, total);
+        return total[0];
     }
 };
 
@@ -190,13 +233,25 @@ void byte_gather(const void* query, const void* base, const std::uint32_t* slots
 template <class B, int bits>
 void code_rows(const std::int8_t* query, const std::uint8_t* codes, std::size_t n,
                std::size_t bytes, std::size_t stride, std::int32_t* dots) {
-    run_rows(CodeDot<B, bits>(query, bytes), codes, n, stride, dots);
+    run_rows(IntegerDot<B, CodeProduct<B, bits>>(query, bytes), codes, n, stride, dots);
 }
 
 template <class B, int bits>
 void code_gather(const std::int8_t* query, const std::uint8_t* base, const std::uint32_t* slots,
                  std::size_t n, std::size_t bytes, std::size_t stride, std::int32_t* dots) {
-    run_gather(CodeDot<B, bits>(query, bytes), base, slots, n, stride, dots);
+    run_gather(IntegerDot<B, CodeProduct<B, bits>>(query, bytes), base, slots, n, stride, dots);
+}
+
+template <class B>
+void signed_rows(const void* query, const void* rows, std::size_t n, std::size_t dim,
+                 std::size_t stride, float* distances) {
+    run_rows(IntegerDot<B, SignedProduct<B>>(query, dim), rows, n, stride, distances);
+}
+
+template <class B>
+void signed_gather(const void* query, const void* base, const std::uint32_t* slots, std::size_t n,
+                   std::size_t dim, std::size_t stride, float* distances) {
+    run_gather(IntegerDot<B, SignedProduct<B>>(query, dim), base, slots, n, stride, distances);
 }
 
 template <class B>
@@ -228,6 +283,15 @@ constexpr void fill_byte_distances(Kernels& table) {
     fill_byte<B, Scalar::u8, L2>(table, Metric::l2);
     fill_byte<B, Scalar::u8, NegatedDot>(table, Metric::dot);
     fill_byte<B, Scalar::u8, Cosine>(table, Metric::cosine);
+}
+
+/// int8 rows under "dot" by products of bytes rather than words.
+template <class B>
+constexpr void fill_signed_dot(Kernels& table) {
+    const auto s = static_cast<std::size_t>(Scalar::i8);
+    const auto m = static_cast<std::size_t>(Metric::dot);
+    table.rows[s][m] = signed_rows<B>;
+    table.gather[s][m] = signed_gather<B>;
 }
 
 /// Codes of 8, 4, 2 and 1 bits.

@@ -11,11 +11,11 @@
 namespace nearfield::kernels {
 namespace {
 
-inline constexpr std::size_t unit_bytes = 4;
-inline constexpr std::size_t panel_line = panel_rows * unit_bytes;
+constexpr std::size_t unit_bytes = 4;
+constexpr std::size_t panel_line = panel_rows * unit_bytes;
 
 /// Left rows kept in the second-level cache while the panels pass by.
-inline constexpr std::size_t left_block_bytes = 512 * 1024;
+constexpr std::size_t left_block_bytes = 512 * 1024;
 
 inline std::size_t round_up(std::size_t value, std::size_t to) {
     return (value + to - 1) / to * to;

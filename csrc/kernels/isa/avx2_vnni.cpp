@@ -10,11 +10,20 @@ struct BytesVnni : BytesAvx2 {
                                         b.odd)};
     }
     template <int bits>
-    static void dot_parts(I32x8& even, I32x8& odd, U8x32 codes, const U8x32* query) {
+    static I32x8 dot(I32x8 sum, U8x32 codes, const U8x32* query) {
         unrolled<8 / bits>([&](auto p) {
-            I32x8& sum = p % 2 == 0 ? even : odd;
             sum.v = _mm256_dpbusd_avx_epi32(sum.v, part<bits>(codes, p), query[p].v);
         });
+        return sum;
+    }
+    /// The product takes unsigned with signed bytes, so rows move up by 128.
+    static constexpr std::int32_t i8_offset = -128;
+    static I32x8 dot_i8(I32x8 sum, U8x32 x, U8x32 query) {
+        const __m256i top = _mm256_set1_epi8(static_cast<char>(0x80));
+        return {_mm256_dpbusd_avx_epi32(sum.v, _mm256_xor_si256(x.v, top), query.v)};
+    }
+    static I32x8 sum_i8(I32x8 sum, U8x32 x) {
+        return {_mm256_dpbusd_avx_epi32(sum.v, _mm256_set1_epi8(1), x.v)};
     }
 };
 
@@ -32,6 +41,7 @@ struct TileI8 : TileAvx2 {
 constexpr Kernels avx2_vnni_table() {
     Kernels table{};
     fill_byte_distances<BytesVnni>(table);
+    fill_signed_dot<BytesVnni>(table);
     fill_codes<BytesVnni>(table);
     table.tile_i8 = tile_i8<TileI8>;
     return table;

@@ -9,11 +9,21 @@ struct BytesVnni : BytesAvx512 {
         return {_mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum.v, a.even, b.even), a.odd, b.odd)};
     }
     template <int bits>
-    static void dot_parts(I32x16& even, I32x16& odd, U8x64 codes, const U8x64* query) {
+    static I32x16 dot(I32x16 sum, U8x64 codes, const U8x64* query) {
+        keep_in_register(codes);
         unrolled<8 / bits>([&](auto p) {
-            I32x16& sum = p % 2 == 0 ? even : odd;
             sum.v = _mm512_dpbusd_epi32(sum.v, part<bits>(codes, p), query[p].v);
         });
+        return sum;
+    }
+    /// The product takes unsigned with signed bytes, so rows move up by 128.
+    static constexpr std::int32_t i8_offset = -128;
+    static I32x16 dot_i8(I32x16 sum, U8x64 x, U8x64 query) {
+        const __m512i top = _mm512_set1_epi8(static_cast<char>(0x80));
+        return {_mm512_dpbusd_epi32(sum.v, _mm512_xor_si512(x.v, top), query.v)};
+    }
+    static I32x16 sum_i8(I32x16 sum, U8x64 x) {
+        return {_mm512_dpbusd_epi32(sum.v, _mm512_set1_epi8(1), x.v)};
     }
 };
 
@@ -29,6 +39,7 @@ struct TileI8 : TileAvx512 {
 constexpr Kernels avx512_vnni_table() {
     Kernels table{};
     fill_byte_distances<BytesVnni>(table);
+    fill_signed_dot<BytesVnni>(table);
     fill_codes<BytesVnni>(table);
     table.tile_i8 = tile_i8<TileI8>;
     return table;

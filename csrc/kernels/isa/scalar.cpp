@@ -82,11 +82,12 @@ struct U8x1 {
     }
     static Sum madd(Sum sum, Wide a, Wide b) { return {sum.v + a.v * b.v}; }
     template <int bits>
-    static void dot_parts(Sum& even, Sum&, U8x1 codes, const U8x1* query) {
+    static Sum dot(Sum sum, U8x1 codes, const U8x1* query) {
         for (int p = 0; p < 8 / bits; ++p) {
             const int code = codes.v >> (p * bits) & ((1 << bits) - 1);
-            even.v += code * static_cast<std::int8_t>(query[p].v);
+            sum.v += code * static_cast<std::int8_t>(query[p].v);
         }
+        return sum;
     }
 };
 
