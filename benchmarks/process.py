@@ -42,6 +42,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env={**os.environ, "TMPDIR": str(folder)},  # a killed process leaves nothing behind
             text=True,
             start_new_session=True,
         )
