@@ -44,7 +44,6 @@ class Process:
             stderr=self._log,
             env={**os.environ, "TMPDIR": str(folder)},  # a killed process leaves nothing behind
             text=True,
-            start_new_session=True,
         )
         self._send({"folder": str(folder), "peer": peer, "problem": asdict(problem)})
 
@@ -72,8 +71,7 @@ class Process:
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.kill()
         self._popen.wait()
         for pipe in (self._popen.stdin, self._popen.stdout, self._log):
             if pipe is not None:

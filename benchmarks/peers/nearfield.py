@@ -41,7 +41,6 @@ class Index:
     def search_one(self, query: Any, k: int) -> Any:
         return self.index.search(query, k=k, **self.setting).ids
 
-    def bytes(self, folder: Path) -> int | None:
-        stats = self.index.stats()
-        found = stats.get("bytes") if isinstance(stats, dict) else getattr(stats, "bytes", None)
-        return None if found is None else int(found)
+    def bytes(self, folder: Path) -> int:
+        """Bytes that the index itself reports."""
+        return int(self.index.stats()["bytes"]["total"])
