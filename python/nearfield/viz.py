@@ -160,16 +160,19 @@ def plot_recall_qps(rows: Sequence[RecallSpeed], path: str | Path, *, title: str
     for row in rows:
         lines.setdefault(row.name.split(",")[0], []).append(row)
     for name, points in lines.items():
-        style = "o-" if all("=" in row.name for row in points) else "o"  # a knob makes a line
-        axes.plot([p.recall for p in points], [p.qps for p in points], style, label=name, zorder=3)
+        knob = all("=" in point.name for point in points)  # settings of one knob make a line
+        axes.plot(
+            [point.recall for point in points], [point.qps for point in points],
+            "o-" if knob else "o", label=name, zorder=3,
+        )  # fmt: skip
         for point in points:
-            setting = point.name.partition(", ")[2]
             axes.annotate(
-                setting, (point.recall, point.qps), (7, 0), textcoords="offset points",
-                fontsize=8, color="#444444", va="center",
+                point.name.partition(", ")[2], (point.recall, point.qps),
+                (-7, -4) if knob else (-8, 0), textcoords="offset points", ha="right",
+                va="top" if knob else "center", fontsize=8, color="#444444",
             )  # fmt: skip
     lowest = min(row.recall for row in rows)
-    axes.set_xlim(min(0.94, lowest - 0.02), 1.008)  # room for the names beside the points
+    axes.set_xlim(min(0.94, lowest - 0.02), 1.004)
     axes.set_yscale("log")
     axes.set_ylim(min(row.qps for row in rows) / 2, max(row.qps for row in rows) * 2)
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
@@ -180,5 +183,5 @@ def plot_recall_qps(rows: Sequence[RecallSpeed], path: str | Path, *, title: str
     axes.set_title(title, fontsize=10)
     axes.grid(color="#e5e5e5", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, loc="best")
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
     figure.savefig(path)
