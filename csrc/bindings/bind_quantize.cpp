@@ -1,7 +1,97 @@
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "bindings/bindings.h"
+#include "core/error.h"
+#include "quantize/kmeans.h"
+#include "store/space.h"
 
 namespace nearfield::bindings {
+namespace {
 
-void bind_quantize(py::module_&) {}
+std::unique_ptr<KMeans> make_kmeans(py::ssize_t n_clusters, const char* metric,
+                                    const std::string& init, int max_iter, double tol,
+                                    py::ssize_t sample_per_centroid, std::uint64_t seed) {
+    require(n_clusters >= 1, "n_clusters must be at least 1, got ", n_clusters);
+    require(sample_per_centroid >= 0, "sample_per_centroid must be at least 0, got ",
+            sample_per_centroid);
+    require(init == "kmeans++" || init == "sample",
+            "init must be 'kmeans++', 'sample' or an array, got '", init, "'");
+    KMeansParams params;
+    params.k = static_cast<std::size_t>(n_clusters);
+    params.metric = Space(1, metric).metric().metric;
+    params.max_iterations = max_iter;
+    params.tolerance = tol;
+    params.init = init == "sample" ? KMeansInit::sample : KMeansInit::plus_plus;
+    params.sample_per_centroid = static_cast<std::size_t>(sample_per_centroid);
+    params.seed = seed;
+    return std::make_unique<KMeans>(params);
+}
+
+/// Rows (n, dim) that the metric can measure.
+Matrix checked(const KMeans& model, const py::object& values, const char* name, const Run& run) {
+    Matrix matrix = as_matrix(values, name);
+    require(!matrix.single, name, " must be a (n, dim) array, got shape (", matrix.view.dim, ",)");
+    const Space space(matrix.view.dim, kernels::info(model.params().metric).name);
+    const py::gil_scoped_release unlocked;
+    space.check(name, matrix.view, run);
+    return matrix;
+}
+
+void train(KMeans& model, const py::object& vectors, const py::object& initial, int threads,
+           const py::object& progress) {
+    const Run run = make_run(threads, progress);
+    const Matrix rows = checked(model, vectors, "vectors", make_run(threads, py::none()));
+    std::optional<Matrix> start;
+    if (!initial.is_none()) {
+        start = checked(model, initial, "init", make_run(threads, py::none()));
+        require(start->view.rows == model.params().k && start->view.dim == rows.view.dim,
+                "init must have shape (", model.params().k, ", ", rows.view.dim, "), got (",
+                start->view.rows, ", ", start->view.dim, ")");
+    }
+    const float* first = start ? start->view.data : nullptr;
+    const py::gil_scoped_release unlocked;
+    model.train(rows.view, run, first);
+}
+
+py::array_t<std::int64_t> assign(const KMeans& model, const py::object& vectors, int threads) {
+    if (model.centroids().rows == 0) throw NotTrained("k-means is not fitted; call fit() first");
+    const Run run = make_run(threads, py::none());
+    const Matrix rows = checked(model, vectors, "vectors", run);
+    const std::size_t n = rows.view.rows;
+    py::array_t<std::int64_t> labels(static_cast<py::ssize_t>(n));
+    std::int64_t* out = labels.mutable_data();
+    const py::gil_scoped_release unlocked;
+    std::vector<Slot> slots(n);
+    std::vector<float> distances(n);
+    model.assign(rows.view, slots.data(), distances.data(), run);
+    for (std::size_t i = 0; i < n; ++i) out[i] = slots[i];
+    return labels;
+}
+
+FloatArray centroids(const KMeans& model) {
+    const MatrixView view = model.centroids();
+    return FloatArray({static_cast<py::ssize_t>(view.rows), static_cast<py::ssize_t>(view.dim)},
+                      view.data);
+}
+
+}  // namespace
+
+void bind_quantize(py::module_& m) {
+    py::class_<KMeans>(m, "KMeans")
+        .def(py::init(&make_kmeans), py::arg("n_clusters"), py::arg("metric"), py::arg("init"),
+             py::arg("max_iter"), py::arg("tol"), py::arg("sample_per_centroid"), py::arg("seed"))
+        .def("train", &train, py::arg("vectors"), py::arg("initial"), py::arg("threads"),
+             py::arg("progress"))
+        .def("assign", &assign, py::arg("vectors"), py::arg("threads"))
+        .def("centroids", &centroids)
+        .def_property_readonly("inertia", &KMeans::inertia)
+        .def_property_readonly("iterations", &KMeans::iterations)
+        .def_property_readonly("trained_rows", &KMeans::trained_rows);
+}
 
 }  // namespace nearfield::bindings

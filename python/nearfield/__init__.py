@@ -9,11 +9,13 @@ from nearfield.errors import UnknownId
 from nearfield.filters import exclude
 from nearfield.flat import Flat
 from nearfield.index import Index, Neighbors, RangeNeighbors
+from nearfield.kmeans import KMeans
 
 __all__ = [
     "CorruptIndex",
     "Flat",
     "Index",
+    "KMeans",
     "Neighbors",
     "NotTrained",
     "RangeNeighbors",

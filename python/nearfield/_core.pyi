@@ -61,3 +61,26 @@ class Index:
 
 class FlatIndex(Index):
     def __init__(self, dim: int, metric: str, dtype: str, prefilter: bool | None) -> None: ...
+
+class KMeans:
+    def __init__(
+        self,
+        n_clusters: int,
+        metric: str,
+        init: str,
+        max_iter: int,
+        tol: float,
+        sample_per_centroid: int,
+        seed: int,
+    ) -> None: ...
+    def train(
+        self, vectors: ArrayLike, initial: ArrayLike | None, threads: int, progress: _Report
+    ) -> None: ...
+    def assign(self, vectors: ArrayLike, threads: int) -> NDArray[np.int64]: ...
+    def centroids(self) -> NDArray[np.float32]: ...
+    @property
+    def inertia(self) -> float: ...
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def trained_rows(self) -> int: ...
