@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from oracle import exact_distances
 
 import nearfield as nf
-from conftest import exact_distances
 
 
 def clouds(n, dim, groups, seed=0, spread=0.3, offset=0.0):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from oracle import METRICS, assert_nearest, exact_distances
 
 import nearfield as nf
-from conftest import METRICS, assert_nearest, exact_distances
 
 N_LARGE = 6000  # enough for codes to be made when forced, and for several pieces of work
 
