@@ -113,7 +113,7 @@ def _messages() -> Iterator[str]:
         try:
             with path.open("rb") as file:
                 catalogue = gettext.GNUTranslations(file)
-        except (OSError, ValueError, UnicodeDecodeError):
+        except (OSError, ValueError, LookupError):  # a malformed catalogue
             continue
         # The standard library has no public way to list a catalogue's messages.
         yield from (text for text in catalogue._catalog.values() if isinstance(text, str))

@@ -11,13 +11,12 @@ DISTRIBUTION = "rabitqlib"
 
 
 def variants(problem: Problem) -> list[Variant]:
-    made = [_symphony(32, 0)]
+    made = [_symphony(32, 0), _symphony(32, 8)]
     if not problem.quick:
         nlist = round(4 * problem.n**0.5)
         probes = [p for p in (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 100, 160, 256) if p <= nlist]
         made += [
             _symphony(64, 0),
-            _symphony(32, 8),
             Variant(
                 "IVF 1+4", {"kind": "Ivf", "nlist": nlist, "nbits": 5}, [sweep("nprobe", probes)]
             ),
