@@ -400,8 +400,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{asked.data}: {why}", file=sys.stderr)
             return 2
         asked.results.mkdir(parents=True, exist_ok=True)
-        stem = Path(data.name).stem if Path(asked.data).exists() else data.name
-        path = asked.results / f"{stem}{'-quick' if asked.quick else ''}.json"
+        path = asked.results / f"{data.name}{'-quick' if asked.quick else ''}.json"
         options = Options(quick=asked.quick, peer_python=asked.peer_python,
                           build_timeout=asked.build_timeout)  # fmt: skip
         names = asked.peers.split(",") if asked.peers else peers.NAMES

@@ -43,6 +43,7 @@ class Dataset:
     Attributes
     ----------
     name : str
+        The name it was asked by; of a file, its stem.
     metric : {"cosine", "l2", "dot"}
     vectors : (n, dim) float32
     tuning, reporting : (nq, dim) float32
@@ -120,9 +121,10 @@ def load(
     if limit is not None and limit < len(vectors):
         vectors = vectors[np.sort(rng.permutation(len(vectors))[:limit])]
     asked = asked[rng.permutation(len(asked))]
+    label = "+".join([base_name if base_name in _LOADERS else Path(base_name).stem, *suffixes])
     half = min(queries, len(asked) // 2)
     dataset = Dataset(
-        name=name if limit is None else f"{name}-{len(vectors)}",
+        name=label if limit is None else f"{label}-{len(vectors)}",
         metric=METRICS[metric or raw.metric],
         vectors=_float32(vectors),
         tuning=_float32(asked[:half]),
