@@ -2,6 +2,7 @@
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from nearfield._core import CorruptIndex, NotTrained, __version__
 from nearfield.config import build_config, get_num_threads, set_num_threads
@@ -10,6 +11,9 @@ from nearfield.filters import exclude
 from nearfield.flat import Flat
 from nearfield.index import Index, Neighbors, RangeNeighbors
 from nearfield.kmeans import KMeans
+
+if TYPE_CHECKING:
+    from nearfield import embed, viz
 
 __all__ = [
     "CorruptIndex",
