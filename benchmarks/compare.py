@@ -110,7 +110,9 @@ class Comparison:
         again = set(names)
         self.result["notes"] += [n for n in earlier["notes"] if n.split()[0] not in again]
         self.result["paired"] += [
-            row for row in earlier["paired"] if not {row["first"], row["second"]} <= again
+            row
+            for row in earlier["paired"]
+            if row["first"] == report.OURS and not again & {row["first"], row["second"]}
         ]
 
     def run_peer(self, name: str) -> None:

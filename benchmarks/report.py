@@ -12,6 +12,7 @@ TARGETS = (0.90, 0.95, 0.99)
 OURS = "nearfield"
 TOO_CLOSE = 0.85  # of the best speed, on a machine whose speed swings by a tenth
 HIGHLIGHTED = 3  # rivals drawn in colour
+GREY = "#b5b5b5"
 
 Point = tuple[float, float]  # recall, queries per second
 
@@ -154,8 +155,10 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
     figure, axes = plt.subplots(1, 2, figsize=(13, 6), sharey=True)
     titles = {"single": "One query a call, one core", "batch": "All queries in one call, one core"}
+    curves = {mode: _curves(result, mode) for mode in titles}
+    colours = _colours(curves)
     for axis, (mode, title) in zip(axes, titles.items(), strict=True):
-        _panel(axis, result, mode)
+        _panel(axis, curves[mode], colours)
         axis.set_title(title, fontsize=12, loc="left")
         axis.set_xlabel(f"recall@{result['data']['k']}")
     axes[0].set_ylabel("queries per second")
@@ -169,27 +172,47 @@ def plot(result: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def _panel(axis: Any, result: dict[str, Any], mode: str) -> None:
+def _curves(result: dict[str, Any], mode: str) -> dict[str, list[Point]]:
+    """Each peer's front over all its variants, from recall 0.8 up."""
     curves = {}
     for peer, entries in by_peer(result).items():
         points = [point for entry in entries for point in curve(entry, mode)]
         if kept := [point for point in pareto(points) if point[0] >= 0.8]:
             curves[peer] = kept
-    rivals = [peer for peer in curves if peer != OURS]
-    rivals.sort(key=lambda peer: -(qps_at(curves[peer], 0.95) or 0))
-    colours = dict(zip(rivals[:HIGHLIGHTED], ("#0072b2", "#d55e00", "#009e73"), strict=False))
+    return curves
+
+
+def _colours(curves: dict[str, dict[str, list[Point]]]) -> dict[str, str]:
+    """Black for us, a colour for the fastest rivals at recall 0.95 over all modes, else grey."""
+    speed: dict[str, float] = {}
+    for peers in curves.values():
+        for peer, points in peers.items():
+            speed[peer] = speed.get(peer, 1.0) * (qps_at(points, 0.95) or 1.0)
+    rivals = sorted((peer for peer in speed if peer != OURS), key=lambda peer: -speed[peer])
+    colours = dict.fromkeys(speed, GREY)
+    colours |= dict(zip(rivals[:HIGHLIGHTED], ("#0072b2", "#d55e00", "#009e73"), strict=False))
+    return colours | {OURS: "black"}
+
+
+def _panel(axis: Any, curves: dict[str, list[Point]], colours: dict[str, str]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
     labels = []
     for peer, points in curves.items():
         # On this scale 0.9, 0.99 and 0.999 stand equally far apart.
         x = [-math.log10(max(1 - recall, 5e-4)) for recall, _ in points]
         y = [qps for _, qps in points]
-        ours = peer == OURS
-        colour = "black" if ours else colours.get(peer, "#b5b5b5")
-        width = 3.2 if ours else 1.9 if peer in colours else 1.0
-        axis.plot(x, y, color=colour, linewidth=width, marker="o", markersize=1.6 * width,
-                  zorder=3 if ours else 2 if peer in colours else 1)  # fmt: skip
-        labels.append((x[-1], y[-1], peer, colour, ours))
+        colour = colours[peer]
+        rank = 3 if peer == OURS else 1 if colour == GREY else 2
+        width = (1.0, 1.9, 3.2)[rank - 1]
+        axis.plot(
+            x, y, color=colour, linewidth=width, marker="o", markersize=1.6 * width, zorder=rank
+        )
+        labels.append((x[-1], y[-1], peer, colour))
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(lambda qps, _: f"{qps / 1000:g}k" if qps >= 1000 else f"{qps:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
     ticks = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
     axis.set_xticks([-math.log10(1 - tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
     axis.set_xlim(-math.log10(0.2), -math.log10(4e-4) + 0.75)
@@ -200,7 +223,7 @@ def _panel(axis: Any, result: dict[str, Any], mode: str) -> None:
     _label(axis, labels)
 
 
-def _label(axis: Any, labels: list[tuple[float, float, str, str, bool]]) -> None:
+def _label(axis: Any, labels: list[tuple[float, float, str, str]]) -> None:
     """Name the lines in a column at the right, moved apart where they would overlap."""
     low, high = (math.log10(limit) for limit in axis.get_ylim())
     gap = (high - low) / 24
@@ -212,9 +235,10 @@ def _label(axis: Any, labels: list[tuple[float, float, str, str, bool]]) -> None
         placed = max(placed + gap, math.log10(y))
         heights.append(placed)
     excess = max(0.0, heights[-1] - high) if heights else 0.0
-    for (x, y, peer, colour, ours), height in zip(wanted, heights, strict=True):
+    for (x, y, peer, colour), height in zip(wanted, heights, strict=True):
         height = 10 ** (height - excess)
+        ours = peer == OURS
         axis.plot([x, column - 0.02], [y, height], color=colour, linewidth=0.6, alpha=0.6)
-        axis.text(column, height, peer, color="#777777" if colour == "#b5b5b5" else colour,
+        axis.text(column, height, peer, color="#777777" if colour == GREY else colour,
                   fontsize=11 if ours else 9, fontweight="bold" if ours else "normal",
                   va="center")  # fmt: skip

@@ -69,14 +69,17 @@ def outcome(tmp_path_factory, request):
         filled = {"variants": "pass", "build": "pass", "search": "pass", **parts}
         (folder / "peers" / f"{name}.py").write_text(BROKEN.format(**filled))
     np.save(folder / "rows.npy", np.random.default_rng(0).standard_normal((300, 8)).astype("f4"))
-    names = ",".join([*WAYS, "exact"])
-    done = subprocess.run(
+    return compare(folder, "--peers", ",".join([*WAYS, "exact"])), folder
+
+
+def compare(folder, *options):
+    """Run compare.py of that folder on its rows."""
+    return subprocess.run(
         [sys.executable, "compare.py", "--data", "rows.npy", "--queries", "10", "--quick",
-         "--peers", names, "--build-timeout", "4", "--results", "out"],
+         "--build-timeout", "4", "--results", "out", *options],
         cwd=folder, capture_output=True, text=True, timeout=120,
         env={"NEARFIELD_BENCH_CACHE": str(folder / "cache"), "PATH": ""},
     )  # fmt: skip
-    return done, folder
 
 
 def test_the_peer_that_works_is_measured_after_all_others_failed(outcome):
@@ -118,6 +121,20 @@ def test_table_gives_every_target_recall_and_the_plot_is_drawn(outcome):
     for recall in ("recall 0.90", "recall 0.95", "recall 0.99"):
         assert recall in done.stdout
     assert (folder / "out" / "rows-quick.png").stat().st_size > 10_000
+
+
+def test_a_later_run_can_keep_the_other_peers_of_an_earlier_one(outcome, tmp_path):
+    folder = tmp_path / "again"
+    shutil.copytree(outcome[1], folder)
+    path = folder / "out" / "rows-quick.json"
+    earlier = json.loads(path.read_text())
+    earlier["entries"].append({**earlier["entries"][0], "peer": "other"})
+    path.write_text(json.dumps(earlier))
+    done = compare(folder, "--peers", "exact", "--add")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(path.read_text())
+    assert sorted(entry["peer"] for entry in result["entries"]) == ["exact", "other"]
+    assert result["notes"] == earlier["notes"]
 
 
 def test_our_peer_builds_and_answers_as_the_worker_asks():
