@@ -13,6 +13,7 @@ namespace {
 using kernels::Metric;
 
 constexpr std::size_t run_moves = 512;  // moves of one cluster that are summed in one go
+constexpr std::size_t ahead = 8;        // moves whose rows are asked for in advance
 
 /// Rows in the order of their clusters, ascending within each.
 struct Members {
@@ -162,8 +163,11 @@ class Lloyd {
         std::vector<double> partial(pieces.size() * dim_, 0.0);
         progress_.loop(pieces.size(), 4, 0, [&](std::size_t first, std::size_t last, std::size_t) {
             for (std::size_t p = first; p < last; ++p)
-                for (std::size_t i = pieces[p].begin; i < pieces[p].end; ++i)
+                for (std::size_t i = pieces[p].begin; i < pieces[p].end; ++i) {
+                    if (i + ahead < pieces[p].end)
+                        prefetch(rows_.row(all.moves[i + ahead].row), dim_);
                     add(all.moves[i], partial.data() + p * dim_);
+                }
         });
         progress_.loop(k_, 64, 0, [&](std::size_t first, std::size_t last, std::size_t) {
             for (std::size_t j = first; j < last; ++j) {

@@ -71,14 +71,9 @@ Quantized quantize(const float* values, std::size_t dim, double origin_norm, std
     return {scale, norm, error * up + 4 * epsilon * (norm + 2 * origin_norm)};
 }
 
-}  // namespace
+constexpr std::size_t ahead = 4;  // rows whose distances are prepared for
 
-/// A row under way to its nearest centroid.
-struct NearestCentroid::Query {
-    const float* row;
-    const CodeTerms& terms;
-    Neighbor& best;
-};
+}  // namespace
 
 NearestCentroid::NearestCentroid(Metric metric, std::vector<float> origin)
     : metric_(metric),
@@ -145,15 +140,21 @@ void NearestCentroid::set_centroids(const MatrixView& centroids, Progress& progr
     add_.resize(k);
     scale_.resize(k);
     error_.resize(k);
-    largest_.resize((k + chunk - 1) / chunk);
+    std::vector<Largest> largest((k + chunk - 1) / chunk);
     progress.loop(k, chunk, 0, [&](std::size_t begin, std::size_t end, std::size_t) {
-        largest_[begin / chunk] = load_chunk(begin, end - begin);
+        largest[begin / chunk] = load_chunk(begin, end - begin);
     });
+    largest_ = {};
+    for (const Largest& one : largest) {
+        largest_.add = std::max(largest_.add, one.add);
+        largest_.norm = std::max(largest_.norm, one.norm);
+        largest_.code_norm = std::max(largest_.code_norm, one.code_norm);
+    }
 }
 
 std::size_t NearestCentroid::block_rows() const {
     constexpr std::size_t products = std::size_t{1} << 29;  // 2 ms with VNNI, 10 with AVX2
-    return std::clamp<std::size_t>(products / (centroids_.rows * width_), 16, 128);
+    return std::clamp<std::size_t>(products / (centroids_.rows * width_), 16, 64);
 }
 
 float NearestCentroid::measure(const Query& query, Slot centroid) const {
@@ -162,63 +163,39 @@ float NearestCentroid::measure(const Query& query, Slot centroid) const {
         .gather[0][static_cast<std::size_t>(metric_ == Metric::l2 ? Metric::l2 : Metric::dot)](
             query.row, centroids_.data, &centroid, 1, origin_.size(),
             origin_.size() * sizeof(float), &distance);
-    return distance * query.terms.factor;
+    return distance * query.terms->factor;
 }
 
-/// A centroid as near as query.best has a bound of at most this. Adds to the distance the rounding
-/// errors of the kernel that measures (dim terms) and of the bound's arithmetic (a handful).
-float NearestCentroid::threshold(const Query& query, const Largest& largest) const {
-    const CodeTerms& terms = query.terms;
-    const double best = query.best.distance;
+/// Measures a centroid. When it is the nearest so far, lowers the limit: what a centroid as near as
+/// that can have as its bound, given the rounding errors of the kernel that measures (dim terms)
+/// and of the bound's arithmetic (a handful).
+void NearestCentroid::consider(Query& query, Slot centroid) const {
+    const Neighbor found{measure(query, centroid), centroid};
+    if (!(found < query.best)) return;
+    query.best = found;
+    const CodeTerms& terms = *query.terms;
+    const double best = found.distance;
     const double measured = metric_ == Metric::l2
                                 ? best
-                                : (static_cast<double>(terms.norm) + origin_norm_) * largest.norm;
-    const double summed = largest.add + std::abs(static_cast<double>(terms.base)) +
-                          weight_ * terms.norm * largest.code_norm;
+                                : (static_cast<double>(terms.norm) + origin_norm_) * largest_.norm;
+    const double summed = largest_.add + std::abs(static_cast<double>(terms.base)) +
+                          weight_ * terms.norm * largest_.code_norm;
     const double slack =
         epsilon * (static_cast<double>(origin_.size() + 8) * measured + 32 * summed);
     constexpr double below_normal = 1e-35;
-    return static_cast<float>(best - terms.base + slack + below_normal);
+    query.limit = static_cast<float>(best - terms.base + slack + below_normal);
 }
 
-void NearestCentroid::search_chunk(Query& query, std::size_t chunk_number, const std::int32_t* dots,
-                                   Scratch& scratch) const {
-    const std::size_t first = chunk_number * chunk;
-    const Largest& largest = largest_[chunk_number];
-    const CodeTerms& terms = query.terms;
-    const kernels::BoundRows rows{add_.data() + first, scale_.data() + first,
-                                  error_.data() + first};
-    const kernels::BoundQuery bound{
-        terms.shift, terms.scale, weight_ * terms.norm,
-        static_cast<float>(weight_ * terms.error * largest.code_norm * up)};
-    const std::size_t count = kernels::kernels().select_bound(
-        dots, std::min(chunk, centroids_.rows - first), rows, bound, threshold(query, largest),
-        scratch.slots.data(), scratch.bounds.data());
-    const bool only_itself = count == 1 && first + scratch.slots[0] == query.best.slot;
-    if (count > 0 && !only_itself) examine(query, chunk_number, count, scratch);
-}
-
-/// Measures those of the `count` selected centroids that can still win.
-void NearestCentroid::examine(Query& query, std::size_t chunk_number, std::size_t count,
-                              Scratch& scratch) const {
-    const auto first = static_cast<Slot>(chunk_number * chunk);
-    const auto consider = [&](float distance, Slot slot) {
-        query.best = std::min(query.best, Neighbor{distance, slot});
-    };
+/// Measures those of `count` selected centroids of the chunk at `first` that can still win.
+void NearestCentroid::examine(Query& query, Slot first, std::size_t count, Scratch& scratch) const {
     // The most promising one first: it may rule out the others.
-    const auto lowest = static_cast<std::size_t>(
-        std::min_element(scratch.bounds.begin(),
-                         scratch.bounds.begin() + static_cast<std::ptrdiff_t>(count)) -
-        scratch.bounds.begin());
-    const Slot promising = first + scratch.slots[lowest];
+    const float* bounds = scratch.bounds.data();
+    const auto lowest = static_cast<std::size_t>(std::min_element(bounds, bounds + count) - bounds);
     const Slot known = query.best.slot;
-    if (promising != known) consider(measure(query, promising), promising);
-
-    const float limit = threshold(query, largest_[chunk_number]);
+    if (first + scratch.slots[lowest] != known) consider(query, first + scratch.slots[lowest]);
     for (std::size_t i = 0; i < count; ++i) {
         const Slot slot = first + scratch.slots[i];
-        if (i == lowest || slot == known || scratch.bounds[i] > limit) continue;
-        consider(measure(query, slot), slot);
+        if (i != lowest && slot != known && bounds[i] <= query.limit) consider(query, slot);
     }
 }
 
@@ -229,26 +206,39 @@ void NearestCentroid::find(const RowSet& rows, std::size_t begin, std::size_t en
     scratch.dots.resize(m * chunk * sizeof(std::int32_t));
     scratch.slots.resize(chunk);
     scratch.bounds.resize(chunk);
-    scratch.best.resize(m);
-    const auto query = [&](std::size_t i) {
-        return Query{rows.row(begin + i), terms[i], scratch.best[i]};
-    };
-    for (std::size_t i = 0; i < m; ++i) scratch.best[i] = {measure(query(i), slots[i]), slots[i]};
+    scratch.queries.resize(m);
+    for (std::size_t i = 0; i < m; ++i) {
+        if (i + ahead < m) {
+            prefetch(rows.row(begin + i + ahead), centroids_.dim);
+            prefetch(centroids_.row(slots[i + ahead]), centroids_.dim);
+        }
+        scratch.queries[i] = {rows.row(begin + i), terms + i, {}, 0};
+        consider(scratch.queries[i], slots[i]);
+    }
 
+    const kernels::Kernels& table = kernels::kernels();
+    const auto code_norm = static_cast<float>(weight_ * largest_.code_norm * up * up);
     auto* const dots = scratch.dots.as<std::int32_t>();
-    for (std::size_t c = 0; c < largest_.size(); ++c) {
-        const std::size_t count = std::min(chunk, centroids_.rows - c * chunk);
-        kernels::kernels().tile_i8(codes, m, width_,
-                                   panels_.as<std::uint8_t>() + c * chunk * width_, count,
-                                   origin_.size(), dots, chunk);
+    for (std::size_t first = 0; first < centroids_.rows; first += chunk) {
+        const std::size_t count = std::min(chunk, centroids_.rows - first);
+        table.tile_i8(codes, m, width_, panels_.as<std::uint8_t>() + first * width_, count,
+                      origin_.size(), dots, chunk);
+        const kernels::BoundRows bound_rows{add_.data() + first, scale_.data() + first,
+                                            error_.data() + first};
         for (std::size_t i = 0; i < m; ++i) {
-            Query one = query(i);
-            search_chunk(one, c, dots + i * chunk, scratch);
+            Query& query = scratch.queries[i];
+            const kernels::BoundQuery bound{terms[i].shift, terms[i].scale, weight_ * terms[i].norm,
+                                            code_norm * terms[i].error};
+            const std::size_t found =
+                table.select_bound(dots + i * chunk, count, bound_rows, bound, query.limit,
+                                   scratch.slots.data(), scratch.bounds.data());
+            if (found == 0 || (found == 1 && first + scratch.slots[0] == query.best.slot)) continue;
+            examine(query, static_cast<Slot>(first), found, scratch);
         }
     }
     for (std::size_t i = 0; i < m; ++i) {
-        slots[i] = scratch.best[i].slot;
-        distances[i] = kernels::info(metric_).offset + scratch.best[i].distance;
+        slots[i] = scratch.queries[i].best.slot;
+        distances[i] = kernels::info(metric_).offset + scratch.queries[i].best.distance;
     }
 }
 

@@ -26,6 +26,12 @@ struct RowSet {
     const float* row(std::size_t i) const { return matrix.row(slots ? slots[i] : i); }
 };
 
+/// Asks for the lines of a row that will be read soon.
+inline void prefetch(const float* row, std::size_t dim) {
+    constexpr std::size_t line = 64 / sizeof(float), most = 16 * line;
+    for (std::size_t i = 0; i < dim && i < most; i += line) __builtin_prefetch(row + i);
+}
+
 /// An int8 copy of a row less an origin, and what it takes to bound distances with it.
 struct CodeTerms {
     float factor;        // 1, or 1 / |row| under cosine (0 for a zero row)
@@ -50,11 +56,18 @@ class NearestCentroid {
     /// `centroids` (k, dim), k >= 1, must outlive its use.
     void set_centroids(const MatrixView& centroids, Progress& progress);
 
+    /// A row under way to its nearest centroid.
+    struct Query {
+        const float* row = nullptr;
+        const CodeTerms* terms = nullptr;
+        Neighbor best;
+        float limit = 0;  // bounds above it belong to centroids that are farther than the best
+    };
     struct Scratch {
         Buffer dots;
-        std::vector<float> centred, bounds, distances;
+        std::vector<float> centred, bounds;
         std::vector<std::uint32_t> slots;
-        std::vector<Neighbor> best;
+        std::vector<Query> queries;
     };
 
     /// Bytes of a code.
@@ -71,17 +84,14 @@ class NearestCentroid {
     std::size_t block_rows() const;
 
   private:
-    /// Over the centroids of one chunk.
+    /// Over the centroids.
     struct Largest {
         double add = 0, norm = 0, code_norm = 0;
     };
-    struct Query;
     Largest load_chunk(std::size_t first, std::size_t count);
     float measure(const Query& query, Slot centroid) const;
-    float threshold(const Query& query, const Largest& largest) const;
-    void search_chunk(Query& query, std::size_t chunk_number, const std::int32_t* dots,
-                      Scratch& scratch) const;
-    void examine(Query& query, std::size_t chunk_number, std::size_t count, Scratch& scratch) const;
+    void consider(Query& query, Slot centroid) const;
+    void examine(Query& query, Slot first, std::size_t count, Scratch& scratch) const;
 
     kernels::Metric metric_;
     std::vector<float> origin_;
@@ -92,7 +102,7 @@ class NearestCentroid {
     MatrixView centroids_;
     Buffer panels_;                           // u8, packed for the tile kernel
     std::vector<float> add_, scale_, error_;  // (k,), as kernels::BoundRows
-    std::vector<Largest> largest_;            // per chunk
+    Largest largest_;
 };
 
 }  // namespace nearfield
