@@ -74,7 +74,7 @@ struct ByteDistance {
   private:
     template <class Sum, class Wide>
     [[gnu::always_inline]] static Sum step(L2, Sum sum, Wide q, Wide x) {
-        const Wide d = q - x;
+        const auto d = q - x;
         return B::madd(sum, d, d);
     }
     template <class Sum, class Wide>
