@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m) {
     bind_kernels(m);
     bind_quantize(m);
     bind_index(m);
+    bind_hnsw(m);
 }

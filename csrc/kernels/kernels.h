@@ -86,6 +86,42 @@ using SelectBoundFn = std::size_t (*)(const std::int32_t* dots, std::size_t n, c
                                       const BoundQuery& query, float threshold, std::uint32_t* out,
                                       float* bounds);
 
+// Walking a graph. A row of links is `width` slots (a multiple of 16; unused ones are no_link and come
+// last) followed by as many factors: two float16, `add` in the lower half and `scale` in the upper.
+inline constexpr std::uint32_t no_link = 0xffffffff;
+/// Where the codes of slots lie, and how long one is.
+struct CodeRows {
+    const std::uint8_t* base;
+    std::size_t stride, bytes;
+};
+/// Appends the links that `visited` (a bit a slot) has not seen, and their factors; marks them as
+/// seen and starts fetching their codes. Returns how many. `slots` and `factors` need room for
+/// width + 16 entries.
+using VisitFn = std::size_t (*)(const std::uint32_t* row, std::size_t width, std::uint64_t* visited,
+                                const CodeRows& codes, std::uint32_t* slots,
+                                std::uint32_t* factors);
+/// distances[i] = a * add_i + b * scale_i * (dots[i] - shift).
+struct EstimateQuery {
+    float a, b;
+    std::int32_t shift;
+};
+using EstimateFn = void (*)(const std::int32_t* dots, const std::uint32_t* factors, std::size_t n,
+                            const EstimateQuery& query, float* distances);
+/// A pool is ascending keys: the bits of a distance, ordered as unsigned, in the upper half; twice
+/// the slot below, plus one once it has been expanded.
+constexpr std::uint64_t pool_key(std::uint32_t distance_bits, std::uint32_t slot) {
+    const std::uint32_t flip = distance_bits >> 31 ? 0xffffffff : 0x80000000;
+    return std::uint64_t{distance_bits ^ flip} << 32 | std::uint64_t{slot} << 1;
+}
+/// Merges `n` candidates into a pool of `size` keys and keeps the `capacity` smallest. Returns the
+/// lowest position that changed (capacity when none did). The pool needs pool_slack more entries
+/// than capacity, and n is at most pool_batch.
+inline constexpr std::size_t pool_batch = 64;
+inline constexpr std::size_t pool_slack = pool_batch + 8;
+using PoolInsertFn = std::size_t (*)(std::uint64_t* pool, std::size_t* size, std::size_t capacity,
+                                     const float* distances, const std::uint32_t* slots,
+                                     std::size_t n);
+
 using ToHalfFn = void (*)(const float* in, std::size_t n, std::uint16_t* out);
 using FromHalfFn = void (*)(const std::uint16_t* in, std::size_t n, float* out);
 /// out[i] = round-to-nearest-even(in[i] * factor), saturated to [-127, 127].
@@ -112,6 +148,10 @@ struct Kernels {
 
     SelectFn select_below;
     SelectBoundFn select_bound;
+
+    VisitFn visit;
+    EstimateFn estimate;
+    PoolInsertFn pool_insert;
 
     ToHalfFn to_f16, to_bf16;  // round to nearest even; NaN stays NaN
     FromHalfFn from_f16, from_bf16;

@@ -37,6 +37,11 @@ Space::Space(std::size_t dim, const char* metric_name)
     require(dim >= 1 && dim <= max_dim, "dim must be in 1..", max_dim, ", got ", dim);
 }
 
+const kernels::MetricInfo& Space::geometry() const {
+    const bool own = metric_->unit_vectors || metric_->needs_norm;
+    return own ? *metric_ : kernels::info(kernels::Metric::l2);
+}
+
 void Space::check(const char* name, const MatrixView& vectors, const Run& run) const {
     require(vectors.dim == dim_, name, " must have shape (n, ", dim_, "), got (", vectors.rows,
             ", ", vectors.dim, ")");

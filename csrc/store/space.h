@@ -19,6 +19,8 @@ class Space {
 
     std::size_t dim() const { return dim_; }
     const kernels::MetricInfo& metric() const { return *metric_; }
+    /// The metric in which a vector is near itself: what a graph over the vectors is made by.
+    const kernels::MetricInfo& geometry() const;
 
     /// Values beyond +-limit cannot be stored; checked unless vectors are scaled to norm 1.
     void set_limit(float limit) { limit_ = limit; }

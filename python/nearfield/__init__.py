@@ -9,6 +9,7 @@ from nearfield.config import build_config, get_num_threads, set_num_threads
 from nearfield.errors import UnknownId
 from nearfield.filters import exclude
 from nearfield.flat import Flat
+from nearfield.hnsw import HNSW
 from nearfield.index import Index, Neighbors, RangeNeighbors
 from nearfield.kmeans import KMeans
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nearfield import embed, viz
 
 __all__ = [
+    "HNSW",
     "CorruptIndex",
     "Flat",
     "Index",

@@ -62,6 +62,19 @@ class Index:
 class FlatIndex(Index):
     def __init__(self, dim: int, metric: str, dtype: str, prefilter: bool | None) -> None: ...
 
+class HnswIndex(Index):
+    def __init__(
+        self,
+        dim: int,
+        metric: str,
+        M: int,
+        ef_construction: int,
+        ef_search: int,
+        bits: int,
+        rerank: str,
+        seed: int,
+    ) -> None: ...
+
 class KMeans:
     def __init__(
         self,

@@ -3,6 +3,7 @@
 
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/select.inl.h"
+#include "kernels/isa/avx512_graph.inl.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -99,6 +100,9 @@ constexpr Kernels avx512_table() {
     table.tile_bf16 = tile_bf16<TileBf16>;
     table.tile_i8 = tile_i8<TileI8>;
     fill_select<F32x16>(table);
+    table.visit = visit_avx512;
+    table.estimate = estimate_avx512;
+    table.pool_insert = pool_insert_avx512;
     fill_conversions<F32x16>(table);
     fill_hadamard<F32x16>(table);
     return table;

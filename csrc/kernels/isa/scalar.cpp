@@ -1,6 +1,7 @@
 // The baseline of every CPU: the same algorithms over registers of one element.
 #include "kernels/generic/bytes.inl.h"
 #include "kernels/generic/convert.inl.h"
+#include "kernels/generic/graph.inl.h"
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/pack.inl.h"
 #include "kernels/generic/select.inl.h"
@@ -191,6 +192,7 @@ constexpr Kernels scalar_table() {
     table.tile_bf16 = tile_bf16<TileBf16>;
     table.tile_i8 = tile_i8<TileI8>;
     fill_select<F32x1>(table);
+    fill_graph(table);
     fill_conversions<F32x1>(table);
     fill_hadamard<F32x1>(table);
     return table;

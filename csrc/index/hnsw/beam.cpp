@@ -1,0 +1,94 @@
+#include "index/hnsw/beam.h"
+
+#include "kernels/prefetch.inl.h"
+
+namespace nearfield {
+
+using kernels::pool_batch;
+
+void Beam::fit(const Graph& graph, std::size_t ef) {
+    capacity_ = ef;
+    if (pool_.size() < ef + kernels::pool_slack) pool_.resize(ef + kernels::pool_slack);
+    if (visited_.size() < graph.size() / 64 + 1) visited_.resize(graph.size() / 64 + 1);
+    const std::size_t most = std::max(max_heads * graph.width, pool_batch) + 16;
+    if (factors_.size() < most) {
+        factors_.resize(most);
+        dots_.resize(most);
+        distances_.resize(most);
+    }
+    if (log_.size() < 4096) log_.resize(4096);
+}
+
+void Beam::start(const Graph& graph, const float* vector, Order order, std::size_t ef) {
+    fit(graph, ef);
+    graph.codes.prepare(vector, order, query_);
+    size_ = cursor_ = logged_ = batch_ = n_heads_ = 0;
+    expanded_.clear();
+    const std::size_t n = graph.seeds.size();
+    scored_ = n;
+    for (std::size_t i = 0; i < n; i += pool_batch) {
+        const std::size_t part = std::min(pool_batch, n - i);
+        graph.codes.estimate(query_, graph.seed_codes.as<std::uint8_t>(), &graph.seed_order[i],
+                             &graph.seed_factors[i], part, dots_.data(), distances_.data());
+        kernels::kernels().pool_insert(pool_.data(), &size_, capacity_, distances_.data(),
+                                       &graph.seeds[i], part);
+    }
+    if (log_.size() < size_) log_.resize(size_);
+    for (std::size_t i = 0; i < size_; ++i) {
+        log_[logged_++] = node(i);
+        mark(node(i));
+    }
+    batch_ = logged_;
+}
+
+bool Beam::choose(const Graph& graph, std::size_t heads, std::size_t ahead) {
+    n_heads_ = 0;
+    std::size_t at = cursor_;
+    for (; at < size_ && n_heads_ < heads; ++at) {
+        if (pool_[at] & 1) continue;
+        const Slot head = node(at);
+        pool_[at] |= 1;
+        heads_[n_heads_++] = head;
+        expanded_.push_back(head);
+        kernels::prefetch_range(graph.row(head), graph.link_bytes());
+    }
+    cursor_ = at;
+    for (; at < size_ && ahead > 0; ++at) {
+        if (pool_[at] & 1) continue;
+        kernels::prefetch_range(graph.row(node(at)), graph.link_bytes());
+        --ahead;
+    }
+    return n_heads_ > 0;
+}
+
+void Beam::gather(const Graph& graph) {
+    const auto visit = kernels::kernels().visit;
+    const kernels::CodeRows codes = graph.code_view();
+    if (log_.size() < logged_ + max_heads * graph.width + 16)
+        log_.resize(2 * (log_.size() + max_heads * graph.width));
+    batch_ = logged_;
+    for (std::size_t h = 0; h < n_heads_; ++h)
+        logged_ += visit(graph.row(heads_[h]), graph.width, visited_.data(), codes,
+                         &log_[logged_], &factors_[logged_ - batch_]);
+}
+
+void Beam::score(const Graph& graph) {
+    const std::size_t n = logged_ - batch_;
+    if (n == 0) return;
+    scored_ += n;
+    const Slot* const fresh = &log_[batch_];
+    graph.codes.estimate(query_, graph.code_rows.as<std::uint8_t>(), fresh, factors_.data(), n,
+                         dots_.data(), distances_.data());
+    for (std::size_t i = 0; i < n; i += pool_batch) {
+        const std::size_t lowest =
+            kernels::kernels().pool_insert(pool_.data(), &size_, capacity_, &distances_[i],
+                                           fresh + i, std::min(pool_batch, n - i));
+        cursor_ = std::min(cursor_, lowest);
+    }
+}
+
+void Beam::finish() {
+    for (std::size_t i = 0; i < logged_; ++i) visited_[log_[i] / 64] = 0;
+}
+
+}  // namespace nearfield

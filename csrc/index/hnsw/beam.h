@@ -1,0 +1,113 @@
+// Best-first search on estimated distances, several at once: while one waits for memory the others
+// compute.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "index/hnsw/graph.h"
+
+namespace nearfield {
+
+/// One search under way (Algorithm 2 of Malkov & Yashunin, arXiv:1603.09320, on a linear pool). All
+/// its memory is kept for the next search. One beam serves one thread.
+class Beam {
+  public:
+    /// Nodes expanded at a time at most; more hides latency but goes astray.
+    static constexpr std::size_t max_heads = 4;
+
+    using Order = ScalarCodes::Order;
+    /// Begins at the seeds with a vector as Space::prepare gives it.
+    void start(const Graph& graph, const float* vector, Order order, std::size_t ef);
+    /// Picks the next nodes to expand, at most `heads`, and starts fetching their links, and those
+    /// of as many more as `ahead`; false at the end of the search.
+    bool choose(const Graph& graph, std::size_t heads, std::size_t ahead);
+    /// Collects the unseen neighbors of the chosen nodes and starts fetching their codes.
+    void gather(const Graph& graph);
+    /// Estimates their distances and lets them into the pool.
+    void score(const Graph& graph);
+    /// Clears what marks the visited nodes. The pool stays until the next start.
+    void finish();
+
+    /// Nodes found, nearest first by estimate.
+    std::size_t size() const { return size_; }
+    Slot node(std::size_t i) const { return static_cast<Slot>(pool_[i]) >> 1; }
+    /// Every node expanded, in order.
+    const std::vector<Slot>& expanded() const { return expanded_; }
+    std::size_t hops() const { return expanded_.size(); }
+    std::size_t distances() const { return scored_; }
+
+  private:
+    void fit(const Graph& graph, std::size_t ef);
+    void mark(Slot node) { visited_[node / 64] |= std::uint64_t{1} << (node % 64); }
+
+    ScalarCodes::Query query_;
+    std::vector<std::uint64_t> pool_;
+    std::size_t size_ = 0, capacity_ = 0, cursor_ = 0;
+    std::array<Slot, max_heads> heads_{};
+    std::size_t n_heads_ = 0;
+    std::vector<std::uint64_t> visited_;  // a bit a node, all zero between searches
+    std::vector<Slot> log_;  // visited nodes in order; the last of them are the batch
+    std::size_t logged_ = 0, batch_ = 0;
+    std::vector<std::uint32_t> factors_;
+    std::vector<std::int32_t> dots_;
+    std::vector<float> distances_;
+    std::vector<Slot> expanded_;
+    std::size_t scored_ = 0;
+};
+
+struct Walk {
+    ScalarCodes::Order order;
+    std::size_t ef;
+    std::size_t heads = 1;  // nodes expanded at a time, where a beam is alone
+};
+
+inline constexpr std::size_t beams_at_once = 4;
+using Beams = std::array<Beam, beams_at_once>;
+
+/// Searches for vector(i), i in [begin, end), `beams_at_once` at a time, and calls done(i, beam) as
+/// each ends.
+template <class Vector, class Done>
+void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t begin,
+               std::size_t end, Vector&& vector, Done&& done) {
+    std::array<std::size_t, beams_at_once> item{};
+    std::array<bool, beams_at_once> busy{};
+    std::size_t next = begin, running = 0;
+    const auto take = [&](std::size_t b) {
+        busy[b] = next < end;
+        if (!busy[b]) return;
+        item[b] = next++;
+        beams[b].start(graph, vector(item[b], b), walk.order, walk.ef);
+        beams[b].choose(graph, 1, 0);
+        ++running;
+    };
+    for (std::size_t b = 0; b < beams_at_once; ++b) take(b);
+    while (running > 0) {
+        for (std::size_t b = 0; b < beams_at_once; ++b)
+            if (busy[b]) beams[b].gather(graph);
+        for (std::size_t b = 0; b < beams_at_once; ++b) {
+            if (!busy[b]) continue;
+            beams[b].score(graph);
+            if (beams[b].choose(graph, 1, 0)) continue;
+            beams[b].finish();
+            done(item[b], beams[b]);
+            --running;
+            take(b);
+        }
+    }
+}
+
+/// Searches for one vector alone; several heads and a look ahead stand in for the other beams.
+inline void walk_one(const Graph& graph, Beam& beam, const Walk& walk, const float* vector) {
+    beam.start(graph, vector, walk.order, walk.ef);
+    while (beam.choose(graph, walk.heads, 1)) {
+        beam.gather(graph);
+        beam.score(graph);
+    }
+    beam.finish();
+}
+
+}  // namespace nearfield

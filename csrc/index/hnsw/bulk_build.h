@@ -1,0 +1,62 @@
+// A whole graph at once: neighbors within clusters by tile products, pruned, then one pass of
+// searches on that graph.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/run.h"
+#include "core/types.h"
+#include "index/hnsw/graph.h"
+#include "index/hnsw/partition.h"
+#include "index/hnsw/prune.h"
+
+namespace nearfield {
+
+/// Row i of what is to be built from, as Space::prepare gives it; `scratch` (dim,) may be used.
+using Source = std::function<const float*(std::size_t i, float* scratch)>;
+
+/// Links of all nodes while the graph is made, (n, degree).
+struct LinkTable {
+    LinkTable(std::size_t n, std::size_t most)
+        : degree(most), links(n * most), kept(n), filled(n) {}
+    const Slot* row(std::size_t node) const { return &links[node * degree]; }
+    void put(std::size_t node, const Chosen& chosen);
+
+    std::size_t degree;
+    std::vector<Slot> links;
+    std::vector<std::uint16_t> kept, filled;
+};
+
+/// Builds `graph` (empty) from n rows. The graph is the same whatever the number of threads: every
+/// stage reads what the stage before left and writes each node's own place.
+class BulkBuild {
+  public:
+    BulkBuild(Graph& graph, const Space& space, const HnswParams& params, const Run& run);
+    /// Returns the row of the source at each node.
+    std::vector<Slot> run(std::size_t n, const Source& source);
+
+  private:
+    void train(std::size_t n, const Source& source);
+    void quantize(std::size_t n, const Source& source);
+    void store(const Source& source, const std::vector<Slot>& order);
+    void choose_seeds();
+    LinkTable link_neighbors(const Partition& cut);
+    LinkTable merge_reverse(const LinkTable& table, const Run& run);
+    LinkTable refine(const LinkTable& table);
+    void write(const LinkTable& table);
+
+    /// A share of the whole work, for the progress report.
+    Run stage(double from, double to) const;
+
+    Graph& graph_;
+    const Space& space_;
+    HnswParams params_;
+    PruneRule rule_;
+    Run run_;
+    std::unique_ptr<IntRows> rows_;
+};
+
+}  // namespace nearfield

@@ -1,0 +1,76 @@
+// The graph and all that hangs on its nodes, in the order of nodes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/types.h"
+#include "quantize/scalar_codes.h"
+#include "store/space.h"
+#include "store/vector_store.h"
+
+namespace nearfield {
+
+struct HnswParams {
+    std::size_t M = 16;
+    std::size_t ef_construction = 200;
+    std::size_t ef_search = 64;
+    int bits = 4;
+    kernels::Scalar rerank = kernels::Scalar::f16;
+    std::uint64_t seed = 0;
+
+    static constexpr std::size_t min_M = 4, max_M = 128;
+    static constexpr std::size_t min_ef = 1, max_ef = 65'536;
+};
+
+/// A node is a place in these arrays; bulk building gives neighbors places near each other. A removed
+/// vector's node stays for walking through until the graph is mended, and is then used again.
+struct Graph {
+    Graph(const Space& space, const HnswParams& params);
+
+    std::size_t size() const { return slots.size(); }
+    bool live(Slot node) const { return slots[node] != no_slot; }
+
+    std::uint32_t* row(Slot node) { return links.as<std::uint32_t>() + node * 2 * width; }
+    const std::uint32_t* row(Slot node) const {
+        return links.as<std::uint32_t>() + node * 2 * width;
+    }
+    /// How many links the node has.
+    std::size_t count(Slot node) const;
+    /// Replaces the node's links, at most `degree` of them.
+    void set_links(Slot node, const Slot* neighbors, std::size_t n);
+
+    std::uint8_t* code(Slot node) {
+        return code_rows.as<std::uint8_t>() + node * codes.stride();
+    }
+    kernels::CodeRows code_view() const {
+        return {code_rows.as<std::uint8_t>(), codes.stride(), codes.code_bytes()};
+    }
+    std::size_t link_bytes() const { return 2 * width * sizeof(std::uint32_t); }
+
+    /// Room for nodes [0, n); new ones are dead and have no links.
+    void resize(std::size_t n);
+    /// Stores a vector as Space::prepare gives it, with its code; `rotated` (codes.code_dim(),) is
+    /// left rotated.
+    void put(Slot node, const float* vector, float* rotated);
+    /// Copies the codes of the seeds next to each other, to be scanned.
+    void set_seeds(std::vector<Slot> chosen);
+
+    std::size_t degree, width;  // most links a node has; the same rounded up for the kernels
+    ScalarCodes codes;
+    VectorStore vectors;
+    Buffer code_rows;
+    std::vector<std::uint32_t> factors;  // of the codes
+    Buffer links;
+    std::vector<Slot> slots;  // by node; no_slot where dead
+    std::vector<Slot> unused;  // dead nodes that no link leads to
+    std::size_t dead = 0;      // dead nodes that links may lead to
+    std::vector<Slot> seeds, seed_order;
+    Buffer seed_codes;
+    std::vector<std::uint32_t> seed_factors;
+    bool linked = false;  // false while there are too few vectors for a graph
+};
+
+}  // namespace nearfield

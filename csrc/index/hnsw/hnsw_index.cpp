@@ -1,0 +1,111 @@
+#include "index/hnsw/hnsw_index.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "index/hnsw/connect.h"
+#include "index/hnsw/hnsw_worker.h"
+
+namespace nearfield {
+namespace {
+
+constexpr float largest_float16 = 65504.0f;
+
+const HnswParams& checked(const HnswParams& params) {
+    using P = HnswParams;
+    require(params.M >= P::min_M && params.M <= P::max_M, "M must be in ", P::min_M, "..",
+            P::max_M, ", got ", params.M);
+    const auto check_ef = [](const char* name, std::size_t ef) {
+        require(ef >= P::min_ef && ef <= P::max_ef, name, " must be in ", P::min_ef, "..",
+                P::max_ef, ", got ", ef);
+    };
+    check_ef("ef_construction", params.ef_construction);
+    check_ef("ef_search", params.ef_search);
+    return params;
+}
+
+void corrupt(bool broken, const char* what, Slot node) {
+    if (broken) throw CorruptIndex(text("hnsw: ", what, " at node ", node));
+}
+
+}  // namespace
+
+HnswIndex::HnswIndex(Space space, const HnswParams& params)
+    : Index(std::move(space)), params_(checked(params)), graph_(space_, params) {
+    if (params.rerank == kernels::Scalar::f16) space_.set_limit(largest_float16);
+}
+
+HnswIndex::~HnswIndex() = default;
+
+void HnswIndex::get_row(Slot slot, float* out) const { graph_.vectors.get(node_of_[slot], out); }
+
+void HnswIndex::add_stats(Stats& stats) const {
+    std::size_t links = 0;
+    if (graph_.linked)
+        for (Slot node = 0; node < graph_.size(); ++node)
+            if (graph_.live(node)) links += graph_.count(node);
+    const std::size_t live = live_nodes();
+    stats.words.emplace_back("kind", "hnsw");
+    stats.words.emplace_back("rerank", dtype_name(params_.rerank));
+    stats.words.emplace_back("search", graph_.linked ? "graph" : "scan");
+    stats.numbers.emplace_back("M", static_cast<double>(params_.M));
+    stats.numbers.emplace_back("ef_construction", static_cast<double>(params_.ef_construction));
+    stats.numbers.emplace_back("ef_search", static_cast<double>(params_.ef_search));
+    stats.numbers.emplace_back("bits", params_.bits);
+    stats.numbers.emplace_back("entry_points", static_cast<double>(graph_.seeds.size()));
+    stats.numbers.emplace_back(
+        "mean_degree",
+        live == 0 ? 0.0 : static_cast<double>(links) / static_cast<double>(live));
+    stats.bytes.emplace_back("vectors", graph_.vectors.bytes());
+    stats.bytes.emplace_back("codes", graph_.code_rows.size() + graph_.seed_codes.size() +
+                                          4 * graph_.factors.size());
+    stats.bytes.emplace_back("links", graph_.links.size());
+    stats.bytes.emplace_back("nodes", 4 * (graph_.slots.size() + node_of_.size()));
+}
+
+void HnswIndex::validate_rows() const {
+    const std::size_t n = graph_.size();
+    std::size_t live = 0;
+    for (Slot node = 0; node < n; ++node) {
+        if (!graph_.live(node)) continue;
+        ++live;
+        const Slot slot = graph_.slots[node];
+        corrupt(slot >= node_of_.size() || node_of_[slot] != node, "a slot without its node",
+                node);
+    }
+    ids_map().live().for_each([&](std::size_t slot) {
+        const Slot node = slot < node_of_.size() ? node_of_[slot] : no_slot;
+        corrupt(node >= n || graph_.slots[node] != slot, "a vector without its slot", node);
+    });
+    if (live != ids_map().size() || live != live_nodes())
+        throw CorruptIndex(text("hnsw: ", live, " live nodes for ", ids_map().size(), " vectors"));
+    if (!graph_.linked) return;
+
+    std::vector<bool> spare(n, false);
+    for (const Slot node : graph_.unused) spare[node] = true;
+    std::vector<Slot> sorted;
+    for (Slot node = 0; node < n; ++node) {
+        const std::uint32_t* const row = graph_.row(node);
+        const std::size_t count = graph_.count(node);
+        sorted.assign(row, row + count);
+        std::sort(sorted.begin(), sorted.end());
+        corrupt(std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end(), "a double link",
+                node);
+        corrupt(std::any_of(row + count, row + graph_.width,
+                            [](std::uint32_t link) { return link != kernels::no_link; }),
+                "a gap in the links", node);
+        for (std::size_t i = 0; i < count; ++i) {
+            corrupt(row[i] >= n || row[i] == node || spare[row[i]], "a link to nowhere", node);
+            corrupt(row[graph_.width + i] != graph_.factors[row[i]], "a link with wrong factors",
+                    node);
+        }
+    }
+    if (unconnected_ > 0) return;
+    const Bitmap seen = reachable(graph_);
+    for (Slot node = 0; node < n; ++node)
+        corrupt(graph_.live(node) && !seen.test(node), "no way from the entry points", node);
+}
+
+}  // namespace nearfield

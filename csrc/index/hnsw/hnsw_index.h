@@ -1,0 +1,77 @@
+// Approximate search by walking a graph of low-bit codes and ranking what it finds by the vectors.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "index/hnsw/beam.h"
+#include "index/hnsw/graph.h"
+#include "index/index.h"
+
+namespace nearfield {
+
+/// A navigable small-world graph (Malkov & Yashunin, arXiv:1603.09320) in one layer with k-means
+/// medoids as entry points, which search faster than a hierarchy (README.md). Below `graph_from`
+/// vectors, and where a filter lets few in, every vector is measured. The same vectors, calls,
+/// parameters and seed give the same bytes, whatever the number of threads.
+class HnswIndex final : public Index {
+  public:
+    /// Throws std::invalid_argument when a parameter is out of range.
+    HnswIndex(Space space, const HnswParams& params);
+    ~HnswIndex() override;
+    const HnswParams& params() const { return params_; }
+
+    static constexpr std::size_t graph_from = 256;
+
+  protected:
+    void reserve_slots(std::size_t slots) override;
+    void add_rows(const MatrixView& rows, const Slot* slots, const Run& run) override;
+    void update_rows(const MatrixView& rows, const Slot* slots, const Run& run) override;
+    void remove_slots(const Slot* slots, std::size_t n, const Run& run) override;
+    void compact_slots(const std::vector<Slot>& old_slots, const Run& run) override;
+    void get_row(Slot slot, float* out) const override;
+    void search_rows(const MatrixView& queries, const SearchParams& params, const Filter& filter,
+                     Neighbor* out, const Run& run) const override;
+    void range_rows(const MatrixView& queries, float radius, const SearchParams& params,
+                    const Filter& filter, std::vector<std::vector<Neighbor>>& out,
+                    const Run& run) const override;
+    void add_stats(Stats& stats) const override;
+    void validate_rows() const override;
+
+  private:
+    struct Worker;
+    class Lease;
+    class Query;
+    friend class Lease;
+
+    // hnsw_insert.cpp
+    void rebuild(const MatrixView& rows, const Slot* slots, const Run& run);
+    void append(const MatrixView& rows, const Slot* slots);
+    void insert(const MatrixView& rows, const Slot* slots, const Run& run);
+    void insert_batch(const MatrixView& rows, const std::vector<Slot>& nodes, const Run& run);
+    /// Gives each pair's first node a link to its second, if the rule keeps it.
+    void link_back(std::vector<std::pair<Slot, Slot>>& pairs, const Run& run);
+    std::vector<Slot> take_nodes(std::size_t n);
+    void changed();
+    // hnsw_remove.cpp
+    void mend(const Run& run);
+    void replace_seeds();
+    void drop_unused();
+
+    std::size_t live_nodes() const { return graph_.size() - graph_.unused.size() - graph_.dead; }
+
+    HnswParams params_;
+    Graph graph_;
+    std::vector<Slot> node_of_;     // by slot
+    std::size_t built_ = 0;         // vectors when the graph was last built whole
+    std::size_t unconnected_ = 0;   // vectors added since reachability was last made sure of
+
+    // Searching needs memory that is worth keeping: visited marks, pools, a query's codes.
+    mutable std::mutex workers_mutex_;
+    mutable std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace nearfield

@@ -1,0 +1,251 @@
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "index/hnsw/bulk_build.h"
+#include "index/hnsw/connect.h"
+#include "index/hnsw/hnsw_index.h"
+#include "index/hnsw/hnsw_worker.h"
+#include "index/hnsw/prune.h"
+
+namespace nearfield {
+namespace {
+
+// Nodes that search one and the same frozen graph and are then linked together.
+constexpr std::size_t nodes_a_batch = 256;
+// Neighbors a node may take from its own batch, which it cannot find by searching.
+constexpr std::size_t mates = 16;
+constexpr std::size_t searches_a_piece = 8;
+// Below this a graph that has doubled is built anew: centre, seeds and order follow the data.
+constexpr std::size_t always_rebuild_below = 20'000;
+
+/// What one thread keeps while it inserts.
+struct Inserter {
+    Inserter(const Graph& graph, const kernels::MetricInfo& metric)
+        : pruner(graph.vectors, metric, prune_rule(graph)),
+          scorer(graph.vectors.scorer(metric)),
+          vectors(beams_at_once * graph.vectors.dim()) {}
+
+    VectorPruner pruner;
+    std::unique_ptr<Scorer> scorer;
+    Beams beams;
+    std::vector<float> vectors, distances;
+    std::vector<Slot> nodes;
+    std::vector<Neighbor> near;
+};
+
+bool links_to(const Graph& graph, Slot from, Slot to) {
+    const std::uint32_t* const links = graph.row(from);
+    return std::find(links, links + graph.degree, to) != links + graph.degree;
+}
+
+}  // namespace
+
+void HnswIndex::reserve_slots(std::size_t slots) {
+    if (slots > node_of_.size()) node_of_.resize(slots, no_slot);
+}
+
+void HnswIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
+    changed();
+    const std::size_t held = live_nodes(), total = held + rows.rows;
+    const bool grown = total < always_rebuild_below && total >= 2 * built_;
+    if (!graph_.linked && total < graph_from)
+        append(rows, slots);
+    else if (!graph_.linked || rows.rows >= held / 2 || grown)
+        rebuild(rows, slots, run);
+    else
+        insert(rows, slots, run);
+}
+
+void HnswIndex::changed() { workers_.clear(); }
+
+void HnswIndex::rebuild(const MatrixView& rows, const Slot* slots, const Run& run) {
+    std::vector<Slot> held;  // nodes, in the order of their slots
+    for (const Slot node : node_of_)
+        if (node != no_slot) held.push_back(node);
+    const Source source = [&](std::size_t i, float* scratch) -> const float* {
+        if (i >= held.size()) return space_.prepare(rows.row(i - held.size()), scratch);
+        graph_.vectors.get(held[i], scratch);
+        return scratch;
+    };
+    Graph fresh(space_, params_);
+    const std::size_t total = held.size() + rows.rows;
+    const std::vector<Slot> order = BulkBuild(fresh, space_, params_, run).run(total, source);
+    for (Slot node = 0; node < total; ++node) {
+        const std::size_t i = order[node];
+        fresh.slots[node] = i < held.size() ? graph_.slots[held[i]] : slots[i - held.size()];
+    }
+    graph_ = std::move(fresh);
+    for (Slot node = 0; node < total; ++node) node_of_[graph_.slots[node]] = node;
+    built_ = total;
+    unconnected_ = 0;
+}
+
+std::vector<Slot> HnswIndex::take_nodes(std::size_t n) {
+    const std::size_t reused = std::min(n, graph_.unused.size()), old = graph_.size();
+    graph_.resize(old + n - reused);
+    std::vector<Slot> nodes(graph_.unused.end() - static_cast<std::ptrdiff_t>(reused),
+                            graph_.unused.end());
+    graph_.unused.resize(graph_.unused.size() - reused);
+    for (std::size_t node = old; node < graph_.size(); ++node)
+        nodes.push_back(static_cast<Slot>(node));
+    return nodes;
+}
+
+void HnswIndex::append(const MatrixView& rows, const Slot* slots) {
+    const std::vector<Slot> nodes = take_nodes(rows.rows);
+    std::vector<float> prepared(space_.dim()), rotated;
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        graph_.put(nodes[i], space_.prepare(rows.row(i), prepared.data()), rotated.data());
+        graph_.slots[nodes[i]] = slots[i];
+        node_of_[slots[i]] = nodes[i];
+    }
+}
+
+void HnswIndex::insert(const MatrixView& rows, const Slot* slots, const Run& run) {
+    const std::vector<Slot> nodes = take_nodes(rows.rows);
+    // Small enough that what a batch cannot see of itself does not matter.
+    const std::size_t batch = std::clamp(live_nodes() / 16, std::size_t{1}, nodes_a_batch);
+    std::size_t linked = 0;
+    try {
+        for (std::size_t begin = 0; begin < rows.rows; begin += batch) {
+            const std::size_t end = std::min(rows.rows, begin + batch);
+            const auto first = nodes.begin() + static_cast<std::ptrdiff_t>(begin);
+            for (std::size_t i = begin; i < end; ++i) graph_.slots[nodes[i]] = slots[i];
+            insert_batch(rows.slice(begin, end),
+                         {first, first + static_cast<std::ptrdiff_t>(end - begin)}, run);
+            linked = end;
+            if (run.tick) run.tick(end, rows.rows);
+        }
+    } catch (...) {
+        // Links may lead to the first `linked`; nothing leads to the others.
+        for (const Slot node : nodes) graph_.slots[node] = no_slot;
+        graph_.dead += linked;
+        for (std::size_t i = linked; i < nodes.size(); ++i) {
+            graph_.set_links(nodes[i], nullptr, 0);
+            graph_.unused.push_back(nodes[i]);
+        }
+        throw;
+    }
+    for (std::size_t i = 0; i < rows.rows; ++i) node_of_[slots[i]] = nodes[i];
+    unconnected_ += rows.rows;
+    if (unconnected_ * 16 >= graph_.size()) {
+        connect(graph_);
+        unconnected_ = 0;
+    }
+}
+
+void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& nodes,
+                             const Run& run) {
+    const std::size_t n = nodes.size(), dim = space_.dim();
+    const Run quiet{run.threads, nullptr};
+    const auto threads = static_cast<std::size_t>(resolve_threads(run.threads));
+    std::vector<std::unique_ptr<Inserter>> inserters(threads);
+    const auto inserter = [&](std::size_t worker) -> Inserter& {
+        if (!inserters[worker])
+            inserters[worker] = std::make_unique<Inserter>(graph_, space_.geometry());
+        return *inserters[worker];
+    };
+
+    parallel_for(quiet, n, 32, [&](std::size_t begin, std::size_t end, std::size_t) {
+        std::vector<float> prepared(dim), rotated(graph_.codes.code_dim());
+        for (std::size_t i = begin; i < end; ++i)
+            graph_.put(nodes[i], space_.prepare(rows.row(i), prepared.data()), rotated.data());
+    });
+
+    // Each searches the graph as it was and chooses its links.
+    std::vector<Chosen> chosen(n);
+    parallel_for(run, n, searches_a_piece, [&](std::size_t begin, std::size_t end, std::size_t w) {
+        Inserter& own = inserter(w);
+        const auto vector = [&](std::size_t i, std::size_t b) {
+            float* const out = &own.vectors[b * dim];
+            graph_.vectors.get(nodes[i], out);
+            return static_cast<const float*>(out);
+        };
+        walk_many(graph_, own.beams, {ScalarCodes::Order::space, params_.ef_construction}, begin,
+                  end, vector,
+                  [&](std::size_t i, const Beam& beam) {
+                      own.nodes.clear();
+                      for (const Slot node : beam.expanded())
+                          if (graph_.live(node)) own.nodes.push_back(node);
+                      own.scorer->set_query(vector(i, 0));
+                      own.distances.resize(n);
+                      own.scorer->score(nodes.data(), n, own.distances.data());
+                      own.near.clear();
+                      for (std::size_t j = 0; j < n; ++j)
+                          if (j != i) own.near.push_back({own.distances[j], nodes[j]});
+                      const std::size_t taken = std::min(mates, own.near.size());
+                      std::partial_sort(own.near.begin(),
+                                        own.near.begin() + static_cast<std::ptrdiff_t>(taken),
+                                        own.near.end());
+                      for (std::size_t j = 0; j < taken; ++j)
+                          own.nodes.push_back(own.near[j].slot);
+                      chosen[i] = own.pruner.run(nodes[i], own.nodes);
+                  });
+    });
+
+    // Links both ways, each node's row by one thread.
+    std::vector<std::pair<Slot, Slot>> reverse;
+    for (std::size_t i = 0; i < n; ++i) {
+        graph_.set_links(nodes[i], chosen[i].links.data(), chosen[i].links.size());
+        for (const Slot to : chosen[i].links) reverse.emplace_back(to, nodes[i]);
+    }
+    link_back(reverse, quiet);
+
+    // Whoever all its neighbors dropped again takes the place of the nearest one's farthest link.
+    for (std::size_t i = 0; i < n; ++i) {
+        const auto& links = chosen[i].links;
+        if (links.empty() || std::any_of(links.begin(), links.end(), [&](Slot node) {
+                return links_to(graph_, node, nodes[i]);
+            }))
+            continue;
+        const std::size_t at = std::min(graph_.count(links[0]), graph_.degree - 1);
+        graph_.row(links[0])[at] = nodes[i];
+        graph_.row(links[0])[graph_.width + at] = graph_.factors[nodes[i]];
+    }
+}
+
+void HnswIndex::link_back(std::vector<std::pair<Slot, Slot>>& pairs,
+                          const Run& run) {
+    std::sort(pairs.begin(), pairs.end());
+    std::vector<std::size_t> first;
+    for (std::size_t e = 0; e < pairs.size(); ++e)
+        if (e == 0 || pairs[e].first != pairs[e - 1].first) first.push_back(e);
+    first.push_back(pairs.size());
+    parallel_for(run, first.size() - 1, 64,
+                 [&](std::size_t begin, std::size_t end, std::size_t) {
+                     VectorPruner pruner(graph_.vectors, space_.geometry(), prune_rule(graph_));
+                     std::vector<Slot> nodes;
+                     for (std::size_t t = begin; t < end; ++t) {
+                         const Slot target = pairs[first[t]].first;
+                         const std::uint32_t* const links = graph_.row(target);
+                         nodes.assign(links, links + graph_.count(target));
+                         std::erase_if(nodes, [&](Slot node) { return !graph_.live(node); });
+                         for (std::size_t e = first[t]; e < first[t + 1]; ++e)
+                             nodes.push_back(pairs[e].second);
+                         const Chosen& kept = pruner.run(target, nodes);
+                         graph_.set_links(target, kept.links.data(), kept.links.size());
+                     }
+                 });
+}
+
+void HnswIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
+    changed();
+    // All or nothing: no interrupt is heard once the first row has changed.
+    const Run quiet{run.threads, nullptr};
+    std::vector<Slot> old(rows.rows);
+    for (std::size_t i = 0; i < rows.rows; ++i) old[i] = node_of_[slots[i]];
+    if (!graph_.linked) {
+        std::vector<float> prepared(space_.dim());
+        for (std::size_t i = 0; i < rows.rows; ++i)
+            graph_.put(old[i], space_.prepare(rows.row(i), prepared.data()), nullptr);
+        return;
+    }
+    insert(rows, slots, quiet);
+    for (const Slot node : old) graph_.slots[node] = no_slot;
+    graph_.dead += old.size();
+    if (graph_.dead * 10 > graph_.size()) mend(quiet);
+}
+
+}  // namespace nearfield

@@ -1,0 +1,46 @@
+// How a call is answered: by walking the graph with a beam of some width, or by measuring all.
+#pragma once
+
+#include <cstddef>
+#include <mutex>
+#include <vector>
+
+#include "index/hnsw/hnsw_worker.h"
+
+namespace nearfield {
+
+/// Who may be a result, in terms of nodes, and what that means for the search.
+class HnswIndex::Query {
+  public:
+    Query(const HnswIndex& index, const SearchParams& params, const Filter& filter);
+
+    bool scan() const { return scan_; }
+    std::size_t ef() const { return ef_; }
+    std::size_t count() const { return count_; }
+    bool allows(Slot node) const {
+        const Slot slot = index_.graph_.slots[node];
+        return slot != no_slot && (!allowed_ || allowed_->test(slot));
+    }
+    /// The allowed nodes a beam found, nearest first by estimate, at most `limit`.
+    void collect(const Beam& beam, std::size_t limit, std::vector<Slot>& nodes) const;
+    /// All allowed nodes.
+    const std::vector<Slot>& all() const;
+    /// Measures all allowed nodes; threads: each its own worker.
+    void scan(Worker& worker, const float* query, std::size_t k, Neighbor* out) const;
+    /// Ranks what the beam found by the stored vectors; measures all where too little was found.
+    void rank(Worker& worker, const Beam& beam, const float* query, std::size_t k,
+              Neighbor* out) const;
+
+  private:
+    const HnswIndex& index_;
+    const Bitmap* allowed_;  // by slot; null when every live node is allowed
+    std::size_t count_;
+    Counters* counters_;
+    std::size_t ef_, limit_ = 0;  // width of the beam; how many of it are measured
+    std::size_t enough_ = 0;      // fewer allowed nodes in the beam mean that it missed some
+    bool scan_;
+    mutable std::once_flag listed_;
+    mutable std::vector<Slot> all_;
+};
+
+}  // namespace nearfield

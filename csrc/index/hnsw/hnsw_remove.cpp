@@ -1,0 +1,161 @@
+#include <algorithm>
+#include <cstring>
+
+#include "core/thread_pool.h"
+#include "index/hnsw/connect.h"
+#include "index/hnsw/hnsw_index.h"
+#include "index/hnsw/hnsw_worker.h"
+#include "index/hnsw/prune.h"
+
+namespace nearfield {
+namespace {
+
+constexpr std::size_t nodes_a_piece = 256;
+// Dead nodes are walked through; once they are more than a tenth, links round them are made.
+constexpr std::size_t most_dead_share = 10;
+
+}  // namespace
+
+void HnswIndex::remove_slots(const Slot* slots, std::size_t n, const Run& run) {
+    changed();
+    for (std::size_t i = 0; i < n; ++i) {
+        const Slot node = node_of_[slots[i]];
+        node_of_[slots[i]] = no_slot;
+        graph_.slots[node] = no_slot;
+        if (!graph_.linked) graph_.unused.push_back(node);
+    }
+    if (!graph_.linked) return;
+    graph_.dead += n;
+    if (live_nodes() == 0) {
+        graph_ = Graph(space_, params_);
+        built_ = unconnected_ = 0;
+    } else if (graph_.dead * most_dead_share > graph_.size()) {
+        // No interrupt is heard from here: the ids are gone already.
+        mend(Run{run.threads, nullptr});
+    }
+}
+
+/// Links round the dead: who led to one now chooses among its other links and those of the dead
+/// (IP-DiskANN's one-hop rule, Xu et al., arXiv:2502.13826, for many at a time).
+void HnswIndex::mend(const Run& run) {
+    const std::size_t n = graph_.size();
+    std::vector<bool> spare(n, false);
+    for (const Slot node : graph_.unused) spare[node] = true;
+    const std::size_t pieces = (n + nodes_a_piece - 1) / nodes_a_piece;
+    std::vector<std::vector<std::pair<Slot, std::vector<Slot>>>> mended(pieces);
+    parallel_for(run, n, nodes_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+        VectorPruner pruner(graph_.vectors, space_.geometry(), prune_rule(graph_));
+        std::vector<Slot> nodes;
+        std::vector<float> vector(space_.dim());
+        std::unique_ptr<Beam> beam;
+        for (auto node = static_cast<Slot>(begin); node < end; ++node) {
+            if (!graph_.live(node)) continue;
+            const std::uint32_t* const links = graph_.row(node);
+            const std::size_t count = graph_.count(node);
+            if (std::all_of(links, links + count, [&](Slot to) { return graph_.live(to); }))
+                continue;
+            nodes.clear();
+            for (std::size_t i = 0; i < count; ++i) {
+                if (graph_.live(links[i])) {
+                    nodes.push_back(links[i]);
+                    continue;
+                }
+                const std::uint32_t* const beyond = graph_.row(links[i]);
+                for (std::size_t j = 0; j < graph_.count(links[i]); ++j)
+                    if (graph_.live(beyond[j])) nodes.push_back(beyond[j]);
+            }
+            if (nodes.size() < graph_.degree) {
+                if (!beam) beam = std::make_unique<Beam>();
+                graph_.vectors.get(node, vector.data());
+                walk_one(graph_, *beam, {ScalarCodes::Order::space, params_.ef_construction},
+                         vector.data());
+                for (const Slot found : beam->expanded())
+                    if (graph_.live(found)) nodes.push_back(found);
+            }
+            mended[begin / nodes_a_piece].emplace_back(node, pruner.run(node, nodes).links);
+        }
+    });
+    replace_seeds();
+    std::vector<std::pair<Slot, Slot>> pairs;
+    for (const auto& piece : mended)
+        for (const auto& [node, links] : piece) {
+            const std::uint32_t* const old = graph_.row(node);
+            for (const Slot to : links)
+                if (std::find(old, old + graph_.degree, to) == old + graph_.degree)
+                    pairs.emplace_back(to, node);
+        }
+    for (const auto& piece : mended)
+        for (const auto& [node, links] : piece) graph_.set_links(node, links.data(), links.size());
+    link_back(pairs, run);
+    for (Slot node = 0; node < n; ++node) {
+        if (graph_.live(node) || spare[node]) continue;
+        graph_.set_links(node, nullptr, 0);
+        graph_.unused.push_back(node);
+    }
+    std::sort(graph_.unused.begin(), graph_.unused.end(), std::greater<>());
+    graph_.dead = 0;
+    connect(graph_);
+    unconnected_ = 0;
+}
+
+/// A dead seed hands over to its nearest live neighbor.
+void HnswIndex::replace_seeds() {
+    std::vector<Slot> seeds;
+    for (const Slot seed : graph_.seeds) {
+        const std::uint32_t* const links = graph_.row(seed);
+        const std::uint32_t* const end = links + graph_.count(seed);
+        const std::uint32_t* const heir =
+            std::find_if(links, end, [&](Slot node) { return graph_.live(node); });
+        if (graph_.live(seed))
+            seeds.push_back(seed);
+        else if (heir != end)
+            seeds.push_back(*heir);
+    }
+    for (Slot node = 0; seeds.empty() && node < graph_.size(); ++node)
+        if (graph_.live(node)) seeds.push_back(node);
+    std::sort(seeds.begin(), seeds.end());
+    seeds.erase(std::unique(seeds.begin(), seeds.end()), seeds.end());
+    graph_.set_seeds(std::move(seeds));
+}
+
+void HnswIndex::drop_unused() {
+    std::vector<Slot> kept, place(graph_.size(), no_slot);
+    for (Slot node = 0; node < graph_.size(); ++node) {
+        if (!graph_.live(node)) continue;
+        place[node] = static_cast<Slot>(kept.size());
+        kept.push_back(node);
+    }
+    graph_.vectors.compact(kept);
+    const std::size_t stride = graph_.codes.stride();
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+        graph_.slots[i] = graph_.slots[kept[i]];
+        graph_.factors[i] = graph_.factors[kept[i]];
+        if (!graph_.linked) continue;
+        std::memmove(graph_.code(static_cast<Slot>(i)), graph_.code(kept[i]), stride);
+        std::uint32_t* const row = graph_.row(static_cast<Slot>(i));
+        std::memmove(row, graph_.row(kept[i]), graph_.link_bytes());
+        for (std::size_t j = 0; j < graph_.degree && row[j] != kernels::no_link; ++j)
+            row[j] = place[row[j]];
+    }
+    graph_.unused.clear();
+    graph_.resize(kept.size());
+    for (Slot& seed : graph_.seeds) seed = place[seed];
+}
+
+void HnswIndex::compact_slots(const std::vector<Slot>& old_slots, const Run& run) {
+    changed();
+    if (graph_.dead > 0) mend(Run{run.threads, nullptr});
+    drop_unused();
+    node_of_.assign(old_slots.size(), no_slot);
+    std::vector<Slot> slot_at;  // by old slot
+    for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {
+        if (slot_at.size() <= old_slots[slot]) slot_at.resize(old_slots[slot] + 1, no_slot);
+        slot_at[old_slots[slot]] = static_cast<Slot>(slot);
+    }
+    for (Slot node = 0; node < graph_.size(); ++node) {
+        graph_.slots[node] = slot_at[graph_.slots[node]];
+        node_of_[graph_.slots[node]] = node;
+    }
+}
+
+}  // namespace nearfield

@@ -1,0 +1,179 @@
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "core/top_k.h"
+#include "index/hnsw/hnsw_query.h"
+
+namespace nearfield {
+namespace {
+
+constexpr std::size_t rows_a_block = 256;
+constexpr std::size_t queries_a_piece = 32;
+// Rows that can be measured in the time of one hop. Measured 15..25 on SIFT and MiniLM (README.md).
+constexpr double rows_a_hop = 20;
+// Codes and links beyond this many bytes do not stay in the caches: a lone query then expands more
+// nodes at a time, so that their fetches overlap.
+constexpr std::size_t cached_bytes = std::size_t{48} << 20;
+
+void write(std::vector<Neighbor>& found, std::size_t k, Neighbor* out) {
+    const std::size_t n = std::min(k, found.size());
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(n), found.end());
+    std::copy_n(found.begin(), n, out);
+    std::fill(out + n, out + k, Neighbor{});
+}
+
+}  // namespace
+
+HnswIndex::Query::Query(const HnswIndex& index, const SearchParams& params, const Filter& filter)
+    : index_(index),
+      allowed_(filter.allowed == &index.ids_map().live() ? nullptr : filter.allowed),
+      count_(filter.count),
+      counters_(params.counters) {
+    const std::size_t k = params.k;
+    ef_ = params.ef_search != 0 ? params.ef_search : std::max(index.params_.ef_search, k + k / 2);
+    require(ef_ >= k, "ef_search must be at least k (", k, "), got ", ef_);
+    // Codes rank well, not perfectly: a few more than asked for are measured.
+    limit_ = k + std::max<std::size_t>(10, ef_ / 4);
+    enough_ = std::min({limit_, std::max(k, ef_ / 2), count_});
+    if (allowed_) {
+        // The beam is widened until it holds as many allowed nodes as it would hold nodes.
+        const auto share = static_cast<double>(count_) / static_cast<double>(index.live_nodes());
+        ef_ = static_cast<std::size_t>(std::ceil(static_cast<double>(ef_) / std::max(share, 1e-9)));
+    }
+    const double hops = static_cast<double>(ef_) * rows_a_hop;
+    scan_ = !index.graph_.linked || static_cast<double>(count_) <= hops;
+}
+
+void HnswIndex::Query::collect(const Beam& beam, std::size_t limit,
+                               std::vector<Slot>& nodes) const {
+    nodes.clear();
+    for (std::size_t i = 0; i < beam.size() && nodes.size() < limit; ++i)
+        if (allows(beam.node(i))) nodes.push_back(beam.node(i));
+}
+
+const std::vector<Slot>& HnswIndex::Query::all() const {
+    std::call_once(listed_, [&] {
+        for (const Slot node : index_.node_of_)
+            if (node != no_slot && allows(node)) all_.push_back(node);
+    });
+    return all_;
+}
+
+void HnswIndex::Query::scan(Worker& worker, const float* query, std::size_t k,
+                            Neighbor* out) const {
+    const std::vector<Slot>& nodes = all();
+    worker.scorer->set_query(query);
+    worker.distances.resize(rows_a_block);
+    TopK best(k);
+    for (std::size_t i = 0; i < nodes.size(); i += rows_a_block) {
+        const std::size_t n = std::min(rows_a_block, nodes.size() - i);
+        worker.scorer->score(&nodes[i], n, worker.distances.data());
+        for (std::size_t j = 0; j < n; ++j)
+            best.offer({worker.distances[j], index_.graph_.slots[nodes[i + j]]});
+    }
+    const auto& found = best.finish();
+    std::copy(found.begin(), found.end(), out);
+    std::fill(out + found.size(), out + k, Neighbor{});
+    if (counters_)
+        counters_->add(nodes.size(), nodes.size(), 0,
+                       nodes.size() * index_.graph_.vectors.stride());
+}
+
+void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query, std::size_t k,
+                            Neighbor* out) const {
+    const Graph& graph = index_.graph_;
+    collect(beam, limit_, worker.nodes);
+    const std::size_t n = worker.nodes.size();
+    if (counters_)
+        counters_->add(beam.distances() + n, n, beam.hops(),
+                       beam.distances() * graph.codes.code_bytes() +
+                           beam.hops() * graph.link_bytes() + n * graph.vectors.stride());
+    // A filter may keep out all that lies near the query.
+    if (n < enough_ && (allowed_ || n < k)) {
+        scan(worker, query, k, out);
+        return;
+    }
+    worker.distances.resize(n);
+    worker.scorer->set_query(query);
+    worker.scorer->score(worker.nodes.data(), n, worker.distances.data());
+    worker.found.clear();
+    for (std::size_t i = 0; i < n; ++i)
+        worker.found.push_back({worker.distances[i], graph.slots[worker.nodes[i]]});
+    write(worker.found, k, out);
+}
+
+void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& params,
+                            const Filter& filter, Neighbor* out, const Run& run) const {
+    const Query query(*this, params, filter);
+    const std::size_t k = params.k, dim = space_.dim();
+    if (queries.rows == 1 && !query.scan()) {
+        Lease worker(*this);
+        worker->prepared.resize(dim);
+        const float* const ready = space_.prepare(queries.row(0), worker->prepared.data());
+        const std::size_t bytes = graph_.links.size() + graph_.code_rows.size();
+        const std::size_t heads = bytes > cached_bytes ? 3 : 1;
+        Beam& beam = worker->beams[0];
+        walk_one(graph_, beam, {ScalarCodes::Order::metric, query.ef(), heads}, ready);
+        query.rank(*worker, beam, ready, k, out);
+        return;
+    }
+    const auto threads = static_cast<std::size_t>(resolve_threads(run.threads));
+    const std::size_t piece =
+        query.scan() ? 1 : std::clamp(queries.rows / threads / 4, beams_at_once, queries_a_piece);
+    parallel_for(run, queries.rows, piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+        Lease worker(*this);
+        worker->prepared.resize(beams_at_once * dim);
+        const auto ready = [&](std::size_t i, std::size_t b) {
+            return space_.prepare(queries.row(i), &worker->prepared[b * dim]);
+        };
+        if (query.scan()) {
+            for (std::size_t i = begin; i < end; ++i)
+                query.scan(*worker, ready(i, 0), k, out + i * k);
+            return;
+        }
+        walk_many(graph_, worker->beams, {ScalarCodes::Order::metric, query.ef()}, begin, end, ready,
+                  [&](std::size_t i, const Beam& beam) {
+                      const auto b = static_cast<std::size_t>(&beam - worker->beams.data());
+                      query.rank(*worker, beam, ready(i, b), k, out + i * k);
+                  });
+    });
+}
+
+void HnswIndex::range_rows(const MatrixView& queries, float radius, const SearchParams& params,
+                           const Filter& filter, std::vector<std::vector<Neighbor>>& out,
+                           const Run& run) const {
+    const Query query(*this, params, filter);
+    const std::size_t dim = space_.dim();
+    parallel_for(run, queries.rows, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+        Lease worker(*this);
+        worker->prepared.resize(dim);
+        for (std::size_t i = begin; i < end; ++i) {
+            const float* const ready = space_.prepare(queries.row(i), worker->prepared.data());
+            worker->scorer->set_query(ready);
+            const auto measure = [&](const std::vector<Slot>& nodes) {
+                worker->distances.resize(nodes.size());
+                worker->scorer->score(nodes.data(), nodes.size(), worker->distances.data());
+                out[i].clear();
+                for (std::size_t j = 0; j < nodes.size(); ++j)
+                    if (worker->distances[j] <= radius)
+                        out[i].push_back({worker->distances[j], graph_.slots[nodes[j]]});
+            };
+            // The beam is widened until most of what it holds lies outside the radius.
+            bool complete = false;
+            for (std::size_t ef = query.ef(); !query.scan() && !complete; ef *= 4) {
+                if (static_cast<double>(ef) * rows_a_hop >= static_cast<double>(query.count()))
+                    break;
+                walk_one(graph_, worker->beams[0], {ScalarCodes::Order::metric, ef}, ready);
+                query.collect(worker->beams[0], ef, worker->nodes);
+                measure(worker->nodes);
+                complete = 2 * out[i].size() <= worker->nodes.size();
+            }
+            if (!complete) measure(query.all());
+            std::sort(out[i].begin(), out[i].end());
+        }
+    });
+}
+
+}  // namespace nearfield

@@ -1,0 +1,166 @@
+#include "quantize/scalar_codes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace nearfield {
+namespace {
+
+// Steps tried, in units of the vector's root mean square: around the best uniform quantizer of a
+// Gaussian (Max, IRE Trans. 1960: 1.596, 0.996, 0.335 and 0.031 at 1, 2, 4 and 8 bits).
+constexpr float steps_1[] = {1.596f};
+constexpr float steps_2[] = {0.8f, 0.9f, 1.0f, 1.1f, 1.25f};
+constexpr float steps_4[] = {0.24f, 0.27f, 0.30f, 0.33f, 0.36f, 0.40f, 0.45f};
+constexpr float steps_8[] = {0.020f, 0.024f, 0.028f, 0.032f, 0.038f};
+// Factors beyond this would leave float16; only vectors some 250 times as long as the training
+// sample's reach it.
+constexpr float largest_factor = 65000.0f;
+
+template <std::size_t n>
+std::pair<const float*, std::size_t> span_of(const float (&steps)[n]) {
+    return {steps, n};
+}
+
+std::pair<const float*, std::size_t> steps_of(int bits) {
+    if (bits == 1) return span_of(steps_1);
+    if (bits == 2) return span_of(steps_2);
+    if (bits == 4) return span_of(steps_4);
+    return span_of(steps_8);
+}
+
+kernels::CodeGatherFn gather_of(int bits) {
+    const kernels::Kernels& table = kernels::kernels();
+    if (bits == 1) return table.dot_u1_gather;
+    if (bits == 2) return table.dot_u2_gather;
+    if (bits == 4) return table.dot_u4_gather;
+    return table.dot_u8_gather;
+}
+
+}  // namespace
+
+ScalarCodes::ScalarCodes(std::size_t dim, int bits, const kernels::MetricInfo& metric,
+                         std::uint64_t seed)
+    : dim_(dim),
+      bits_(bits),
+      code_dim_(kernels::padded(dim, 256 / static_cast<std::size_t>(bits))),
+      bytes_(code_dim_ * static_cast<std::size_t>(bits) / 8),
+      stride_(bytes_ < 128 ? bytes_ : kernels::padded(bytes_, 64)),
+      centres_query_(metric.needs_norm || metric.unit_vectors),
+      rotation_(dim, seed),
+      gather_(gather_of(bits)) {
+    require(bits == 1 || bits == 2 || bits == 4 || bits == 8, "bits must be 1, 2, 4 or 8, got ",
+            bits);
+}
+
+void ScalarCodes::train(const MatrixView& sample) {
+    std::vector<double> mean(dim_, 0.0);
+    for (std::size_t i = 0; i < sample.rows; ++i)
+        for (std::size_t j = 0; j < dim_; ++j) mean[j] += sample.row(i)[j];
+    centre_.resize(dim_);
+    for (std::size_t j = 0; j < dim_; ++j)
+        centre_[j] = static_cast<float>(mean[j] / static_cast<double>(sample.rows));
+    double spread = 0;
+    for (std::size_t i = 0; i < sample.rows; ++i)
+        for (std::size_t j = 0; j < dim_; ++j) {
+            const double off = static_cast<double>(sample.row(i)[j]) - centre_[j];
+            spread += off * off;
+        }
+    spread /= static_cast<double>(sample.rows);
+    // All vectors alike: any scale will do.
+    scale_ = spread > 1e-30 ? static_cast<float>(1 / std::sqrt(spread)) : 1.0f;
+}
+
+void ScalarCodes::rotate(const float* vector, float* out) const {
+    for (std::size_t j = 0; j < dim_; ++j) out[j] = (vector[j] - centre_[j]) * scale_;
+    std::fill(out + dim_, out + code_dim_, 0.0f);
+    rotation_.apply(out, out);
+}
+
+ScalarCodes::Fit ScalarCodes::fit(const float* rotated, float norm) const {
+    const float rms = std::sqrt(norm / static_cast<float>(dim_));
+    const float half = static_cast<float>((1 << bits_) - 1) / 2;
+    const auto [steps, n_steps] = steps_of(bits_);
+    Fit best{0, 0};
+    float best_cosine = -1;
+    for (std::size_t s = 0; s < n_steps; ++s) {
+        const float inverse = 1 / (rms * steps[s]);
+        float dot[4] = {}, length[4] = {};
+        const auto add = [&](std::size_t i, std::size_t lane) {
+            const float level = std::min(std::max(rotated[i] * inverse + half + 0.5f, 0.0f),
+                                         2 * half + 0.5f);
+            const float y = static_cast<float>(static_cast<std::int32_t>(level)) - half;
+            dot[lane] += y * rotated[i];
+            length[lane] += y * y;
+        };
+        std::size_t i = 0;
+        for (; i + 4 <= dim_; i += 4)
+            for (std::size_t lane = 0; lane < 4; ++lane) add(i + lane, lane);
+        for (; i < dim_; ++i) add(i, 0);
+        const float all_dot = (dot[0] + dot[1]) + (dot[2] + dot[3]);
+        const float all_length = (length[0] + length[1]) + (length[2] + length[3]);
+        const float cosine = all_dot * all_dot / all_length;
+        if (cosine > best_cosine) {
+            best_cosine = cosine;
+            best = {inverse, all_dot};
+        }
+    }
+    return best;
+}
+
+std::uint32_t ScalarCodes::encode(const float* rotated, std::uint8_t* code) const {
+    float norm = 0;
+    for (std::size_t i = 0; i < dim_; ++i) norm += rotated[i] * rotated[i];
+    std::memset(code, 0, stride_);
+    if (!(norm > 1e-20f)) return 0;
+    const Fit best = fit(rotated, norm);
+    const float half = static_cast<float>((1 << bits_) - 1) / 2;
+    for (std::size_t i = 0; i < dim_; ++i) {
+        const float level = std::min(
+            std::max(rotated[i] * best.inverse_step + half + 0.5f, 0.0f), 2 * half + 0.5f);
+        const auto value = static_cast<unsigned>(static_cast<std::int32_t>(level));
+        code[i % bytes_] = static_cast<std::uint8_t>(
+            code[i % bytes_] | value << (i / bytes_ * static_cast<std::size_t>(bits_)));
+    }
+    const float factors[2] = {std::min(norm, largest_factor),
+                              std::max(-2 * norm / best.dot, -largest_factor)};
+    std::uint16_t halves[2];
+    kernels::kernels().to_f16(factors, 2, halves);
+    return std::uint32_t{halves[0]} | std::uint32_t{halves[1]} << 16;
+}
+
+void ScalarCodes::prepare(const float* vector, Order order, Query& query) const {
+    const bool centred = centres_query_ || order == Order::space;
+    query.rotated.resize(code_dim_);
+    float* const rotated = query.rotated.data();
+    if (centred) {
+        rotate(vector, rotated);
+    } else {
+        for (std::size_t j = 0; j < dim_; ++j) rotated[j] = vector[j] * scale_;
+        std::fill(rotated + dim_, rotated + code_dim_, 0.0f);
+        rotation_.apply(rotated, rotated);
+    }
+    float largest = 0;
+    for (std::size_t i = 0; i < dim_; ++i) largest = std::max(largest, std::abs(rotated[i]));
+    if (query.codes.size() < code_dim_) query.codes.resize(code_dim_);
+    auto* codes = query.codes.as<std::int8_t>();
+    const float factor = largest > 1e-30f ? 127 / largest : 0.0f;
+    kernels::kernels().to_i8(rotated, code_dim_, factor, codes);
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < code_dim_; ++i) sum += codes[i];
+    const auto levels = static_cast<double>((1 << bits_) - 1);
+    query.terms.a = centred ? 1.0f : 0.0f;
+    query.terms.b = factor > 0 ? 1 / factor : 0.0f;
+    query.terms.shift = static_cast<std::int32_t>(std::lrint(levels / 2 * sum));
+}
+
+void ScalarCodes::estimate(const Query& query, const std::uint8_t* base, const Slot* slots,
+                           const std::uint32_t* factors, std::size_t n, std::int32_t* dots,
+                           float* distances) const {
+    gather_(query.codes.as<std::int8_t>(), base, slots, n, bytes_, stride_, dots);
+    kernels::kernels().estimate(dots, factors, n, query.terms, distances);
+}
+
+}  // namespace nearfield
