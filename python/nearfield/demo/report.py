@@ -6,6 +6,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 
 from nearfield._optional import import_extra
 from nearfield.flat import Flat
+from nearfield.hnsw import HNSW
+from nearfield.index import Neighbors
 
 __all__ = ["Measurement", "fitted", "measure", "table"]
 
-_SECONDS_A_ROUND = 0.2
+_SECONDS_A_ROUND = 0.1
 _ROUNDS = 3
 
 # What is kept of each vector, dtype, and whether 8-bit codes are scanned first.
@@ -26,6 +29,7 @@ _FLAT = (
     ("float16", "float16", False),
     ("int8", "int8", False),
 )
+_EF_SEARCH = (10, 16, 32, 64, 128)
 
 Search = Callable[[NDArray[np.float32], int], NDArray[np.int64]]
 """Of queries, (dim,) or (nq, dim), and threads: the ids of the nearest, (k,) or (nq, k)."""
@@ -83,27 +87,35 @@ def measure(
 
 def _contenders(vectors: NDArray[np.float32], k: int) -> list[tuple[str, Search, int]]:
     """Name, search, bytes."""
-    found: list[tuple[str, Search, int]] = []
+    dim = vectors.shape[1]
+    found: list[tuple[str, Search, int]] = [("numpy", _by_numpy(vectors, k), vectors.nbytes)]
+    for name, dtype, prefilter in _FLAT:
+        flat = Flat(dim, metric="cosine", dtype=dtype, prefilter=prefilter)
+        flat.add(vectors)
+        size = flat.stats()["bytes"]["total"]
+        found.append((f"Flat, {name}", _by_index(partial(flat.search, k=k)), size))
+    graph = HNSW(dim, metric="cosine")
+    graph.add(vectors)
+    size = graph.stats()["bytes"]["total"]
+    for ef_search in _EF_SEARCH:
+        if ef_search >= k:
+            search = _by_index(partial(graph.search, k=k, ef_search=ef_search))
+            found.append((f"HNSW, ef_search={ef_search}", search, size))
+    return found
 
-    def by_numpy(queries: NDArray[np.float32], threads: int) -> NDArray[np.int64]:
+
+def _by_numpy(vectors: NDArray[np.float32], k: int) -> Search:
+    def search(queries: NDArray[np.float32], threads: int) -> NDArray[np.int64]:
         similarity = queries @ vectors.T
         best = np.argpartition(similarity, -k, axis=-1)[..., -k:]
         order = np.argsort(-np.take_along_axis(similarity, best, axis=-1), axis=-1)
         return np.take_along_axis(best, order, axis=-1)
 
-    found.append(("numpy", by_numpy, vectors.nbytes))
-    for name, dtype, prefilter in _FLAT:
-        index = Flat(vectors.shape[1], metric="cosine", dtype=dtype, prefilter=prefilter)
-        index.add(vectors)
+    return search
 
-        def by_flat(
-            queries: NDArray[np.float32], threads: int, index: Flat = index
-        ) -> NDArray[np.int64]:
-            ids: NDArray[np.int64] = index.search(queries, k=k, threads=threads).ids
-            return ids
 
-        found.append((f"Flat, {name}", by_flat, index.stats()["bytes"]["total"]))
-    return found
+def _by_index(find: Callable[..., Neighbors]) -> Search:
+    return lambda queries, threads: find(queries, threads=threads).ids
 
 
 def _speed(search: Search, queries: NDArray[np.float32]) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from nearfield.demo.corpus import (
 from nearfield.demo.map import MapQuestion, write_map
 from nearfield.demo.report import Measurement, fitted, measure, table
 from nearfield.embed import Encoder, default_cache_dir
-from nearfield.flat import Flat
+from nearfield.hnsw import HNSW
 from nearfield.viz import layout, plot_recall_qps
 
 __all__ = ["DemoOptions", "run"]
@@ -141,7 +141,7 @@ class _Library:
         self.passages = passages
         self.vectors = vectors
         self.encoder = encoder
-        self._index = Flat(encoder.dim, metric="cosine")
+        self._index = HNSW(encoder.dim, metric="cosine")
         self._index.add(vectors)
         shown = np.array([_is_public(passage) for passage in passages])
         language = np.array([passage.language for passage in passages])

@@ -16,6 +16,7 @@ def test_measure_finds_exact_search_exact_and_counts_bytes(monkeypatch):
     recalls = {row.name: row.recall for row in rows}
     assert recalls["numpy"] == recalls["Flat, float32"] == recalls["Flat, float32 + codes"] == 1.0
     assert recalls["Flat, int8"] > 0.9
+    assert recalls["HNSW, ef_search=128"] > 0.95
     sizes = {row.name: row.bytes_per_vector for row in rows}
     assert sizes["numpy"] == 64
     assert sizes["Flat, int8"] < sizes["Flat, float16"] < sizes["Flat, float32"]
