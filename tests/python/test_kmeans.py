@@ -1,5 +1,7 @@
 """k-means against a float64 Lloyd, over threads, and on the inputs that break others."""
 
+import os
+import signal
 import threading
 import time
 from itertools import pairwise
@@ -255,6 +257,27 @@ def test_progress_rises_to_its_total_and_may_stop_the_fit():
     model = nf.KMeans(300)
     with pytest.raises(KeyError, match="stop"):
         model.fit(rows, progress=stop)
+    with pytest.raises(nf.NotTrained):
+        model.predict(rows)
+
+
+def test_an_interrupt_stops_a_fit_and_leaves_the_object_as_it_was():
+    rows = clouds(60_000, 64, 100)
+    model = nf.KMeans(1500, tol=0, max_iter=100_000, init="sample")
+    heard = []
+
+    def interrupt(number, frame):
+        heard.append(number)
+        raise InterruptedError("stop")
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(InterruptedError, match="stop"):
+            model.fit(rows)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
     with pytest.raises(nf.NotTrained):
         model.predict(rows)
 
