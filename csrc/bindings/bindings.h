@@ -20,6 +20,7 @@ void bind_kernels(py::module_& m);
 void bind_quantize(py::module_& m);
 void bind_index(py::module_& m);
 void bind_hnsw(py::module_& m);
+void bind_exact(py::module_& m);
 
 using FloatArray = py::array_t<float, py::array::c_style>;
 

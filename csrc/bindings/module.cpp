@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, m) {
     bind_quantize(m);
     bind_index(m);
     bind_hnsw(m);
+    bind_exact(m);
 }

@@ -42,7 +42,8 @@ const kernels::MetricInfo& Space::geometry() const {
     return own ? *metric_ : kernels::info(kernels::Metric::l2);
 }
 
-void Space::check(const char* name, const MatrixView& vectors, const Run& run) const {
+void Space::check(const char* name, const MatrixView& vectors, const Run& run,
+                  std::size_t first_row) const {
     require(vectors.dim == dim_, name, " must have shape (n, ", dim_, "), got (", vectors.rows,
             ", ", vectors.dim, ")");
     const std::size_t grain = std::max<std::size_t>(1, (std::size_t{1} << 20) / dim_);
@@ -62,16 +63,17 @@ void Space::check(const char* name, const MatrixView& vectors, const Run& run) c
     for (const std::size_t i : first_bad) {
         if (i == vectors.rows) continue;
         const float* row = vectors.row(i);
+        const std::size_t at = first_row + i;
         for (std::size_t j = 0; j < dim_; ++j)
-            require(std::isfinite(row[j]), name, " must be finite, got ", row[j], " at row ", i,
+            require(std::isfinite(row[j]), name, " must be finite, got ", row[j], " at row ", at,
                     ", column ", j);
         require(squared_norm(row, dim_) > 0, name, " must not have norm 0 under ", metric_->name,
-                ", got a zero vector at row ", i);
+                ", got a zero vector at row ", at);
         for (std::size_t j = 0; j < dim_; ++j)
             require(std::abs(row[j]) <= limit_, name, " must be within +-", limit_,
-                    " for this dtype, got ", row[j], " at row ", i, ", column ", j);
+                    " for this dtype, got ", row[j], " at row ", at, ", column ", j);
         throw std::invalid_argument(text(name, " must have a squared norm below 3e38, got ",
-                                         squared_norm(row, dim_), " at row ", i));
+                                         squared_norm(row, dim_), " at row ", at));
     }
 }
 

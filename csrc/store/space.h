@@ -27,8 +27,9 @@ class Space {
 
     /// Throws std::invalid_argument naming row and column of the first NaN or infinity, a row that
     /// the metric cannot measure (norm 0 under cosine), or one whose squared norm overflows a
-    /// float.
-    void check(const char* name, const MatrixView& vectors, const Run& run) const;
+    /// float. Row 0 is called `first_row`.
+    void check(const char* name, const MatrixView& vectors, const Run& run,
+               std::size_t first_row = 0) const;
     /// The row as it is stored or searched: itself, or scaled to norm 1 in `scratch` (dim,).
     const float* prepare(const float* row, float* scratch) const;
     /// All rows prepared; `scratch` keeps the copy where one is needed.
