@@ -88,6 +88,8 @@ class Index {
     void get(const Id* ids, std::size_t n, float* out) const;
     /// Gives back the room of removed vectors; slots change, ids and their order do not.
     void compact(const Run& run);
+    /// Makes links round removed vectors, so that no search passes through them; slots stay.
+    void mend(const Run& run);
 
     /// ids and distances (queries.rows, k), nearest first, padded with -1 and +inf.
     void search(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
@@ -114,6 +116,7 @@ class Index {
     virtual void update_rows(const MatrixView& rows, const Slot* slots, const Run& run) = 0;
     virtual void remove_slots(const Slot* slots, std::size_t n, const Run& run) = 0;
     virtual void compact_slots(const std::vector<Slot>& old_slots, const Run& run) = 0;
+    virtual void mend_rows(const Run&) {}
     virtual void get_row(Slot slot, float* out) const = 0;
     /// Writes params.k neighbors a query, nearest first, default-made ones where there are no more.
     virtual void search_rows(const MatrixView& queries, const SearchParams& params,

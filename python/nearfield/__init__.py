@@ -1,8 +1,7 @@
 """Nearest-neighbour search over embeddings, in-process."""
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nearfield._core import CorruptIndex, NotTrained, __version__
 from nearfield.config import build_config, get_num_threads, set_num_threads
@@ -14,7 +13,10 @@ from nearfield.index import Index, Neighbors, RangeNeighbors
 from nearfield.kmeans import KMeans
 
 if TYPE_CHECKING:
-    from nearfield import embed, viz
+    from nearfield import embed, evaluate, viz
+    from nearfield.evaluate.build import build
+    from nearfield.evaluate.estimate import estimate
+    from nearfield.evaluate.metrics import compare_metrics
 
 __all__ = [
     "HNSW",
@@ -27,18 +29,26 @@ __all__ = [
     "RangeNeighbors",
     "UnknownId",
     "__version__",
+    "build",
     "build_config",
+    "compare_metrics",
     "embed",
+    "estimate",
+    "evaluate",
     "exclude",
     "get_num_threads",
     "set_num_threads",
     "viz",
 ]
 
-_LAZY = ("embed", "viz")  # imported when first named, so that `import nearfield` stays quick
+# Imported when first named, so that `import nearfield` stays quick.
+_MODULES = ("embed", "evaluate", "viz")
+_FUNCTIONS = dict.fromkeys(("build", "compare_metrics", "estimate"), "evaluate")
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in _LAZY:
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
         return importlib.import_module(f"nearfield.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"nearfield.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'nearfield' has no attribute {name!r}")

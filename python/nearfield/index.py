@@ -1,8 +1,10 @@
 """The indexes' common face: ids, arrays and keyword checks; the work is in the core."""
 
 import threading
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +15,9 @@ from nearfield.errors import UnknownId
 from nearfield.filters import as_core_filter
 from nearfield.ids import as_int_ids, as_names, is_single
 from nearfield.progress import Progress, reporting
+
+if TYPE_CHECKING:
+    from nearfield.evaluate import Report, Tuning
 
 __all__ = ["Index", "Neighbors", "RangeNeighbors"]
 
@@ -50,10 +55,14 @@ class Index:
     them and has it to itself.
     """
 
+    choice: str | None = None
+    """What `nearfield.build` chose and why; None for an index made otherwise."""
+
     def __init__(self, core: _core.Index) -> None:
         self._core = core
         self._strings: StringIds | None = None  # made by the first add of string ids
         self._writing = threading.RLock()
+        self._build_seconds = 0.0  # spent in add()
 
     @property
     def dim(self) -> int:
@@ -126,7 +135,7 @@ class Index:
         TypeError
             If vectors are not numbers, or ids are of the other kind than the index's.
         """
-        with self._writing, reporting(progress, "add") as report:
+        with self._writing, self._timed(), reporting(progress, "add") as report:
             names = None if ids is None else as_names(ids)
             if names is None:
                 if self._strings is not None:
@@ -229,6 +238,30 @@ class Index:
             If one does not hold.
         """
         self._core.validate()
+
+    def evaluate(self, queries: ArrayLike | None = None, k: int = 10, **options: Any) -> "Report":
+        """Measure recall@k, latency, QPS and memory; see `nearfield.evaluate.evaluate`."""
+        from nearfield.evaluate import evaluate
+
+        return evaluate(self, queries, k, **options)
+
+    def tune(
+        self,
+        queries: ArrayLike | None = None,
+        k: int = 10,
+        recall: float = 0.95,
+        **options: Any,
+    ) -> "Tuning":
+        """Set ef_search or nprobe for a mean recall@k; see `nearfield.evaluate.tune`."""
+        from nearfield.evaluate import tune
+
+        return tune(self, queries, k, recall, **options)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = perf_counter()
+        yield
+        self._build_seconds += perf_counter() - started
 
     def _search(
         self,

@@ -61,8 +61,8 @@ def ground_truth(
     Notes
     -----
     O(n * nq * dim). Each row's distance to a block of queries is bounded from below, by 8-bit codes
-    made on the way or by a float matrix product with its rounding added; only rows whose bound beats
-    the k-th distance so far are measured, so the answer is that of a full scan.
+    made on the way or by a float matrix product with its rounding added; only rows whose bound
+    beats the k-th distance so far are measured, so the answer is that of a full scan.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Speed: how long one query takes, how many a batch answers in a second, how much memory is used."""
+"""How long one query takes, how many a batch answers in a second, how much memory is used."""
 
 import gc
 import sys

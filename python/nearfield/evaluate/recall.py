@@ -73,7 +73,7 @@ def recall_per_query(
     found_distances, true_distances : array_like, optional
         Of the shapes of `found` and `truth`, for those given as ids alone. Distances of `truth`
         make every id at the k-th distance a hit; found distances settle ties beyond the truth's
-        columns and must be exact, else leave them out (a `Neighbors` for `found` counts by id only).
+        columns and must be exact, else leave them out (a `Neighbors` for `found` counts by id).
 
     Returns
     -------
@@ -89,7 +89,7 @@ def recall_per_query(
     true_ids, distances = _as_answers(truth, "truth", true_distances)
     if len(ids) != len(true_ids):
         raise ValueError(
-            f"found must have one row for each of the {len(true_ids)} queries of truth, got {len(ids)}"
+            f"found must have one row for each row of truth ({len(true_ids)}), got {len(ids)}"
         )
     width = true_ids.shape[1]
     k = width if k is None else k

@@ -1,0 +1,25 @@
+"""The index kinds by the names that `estimate` and `build` take."""
+
+from typing import Any
+
+__all__ = ["make"]
+
+CLASSES = {"flat": "Flat", "hnsw": "HNSW", "ivfpq": "IVFPQ"}
+
+
+def available() -> list[str]:
+    """Names of the kinds that this build has."""
+    import nearfield
+
+    return [kind for kind, name in CLASSES.items() if hasattr(nearfield, name)]
+
+
+def make(kind: str, dim: int, **params: Any) -> Any:
+    """Make an empty index. Raises ValueError for an unknown kind, TypeError for wrong params."""
+    import nearfield
+
+    known = available()
+    if kind not in known:
+        names = ", ".join(repr(name) for name in known)
+        raise ValueError(f"kind must be one of {names}, got {kind!r}")
+    return getattr(nearfield, CLASSES[kind])(dim, **params)
