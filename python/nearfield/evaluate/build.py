@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nearfield.arrays import as_matrix
-from nearfield.evaluate.kinds import available, make
 from nearfield.evaluate.tune import Tuning, tune
 from nearfield.flat import Flat
+from nearfield.kinds import available, make
 from nearfield.progress import Progress
 
 if TYPE_CHECKING:

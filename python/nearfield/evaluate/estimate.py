@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nearfield.evaluate.kinds import make
+from nearfield.kinds import make
 
 __all__ = ["Estimate", "estimate"]
 

@@ -91,7 +91,7 @@ class Report:
             "machine": dict(self.machine),
         }
 
-    def to_json(self, path: str | Path | None = None, *, indent: int = 2) -> str:
+    def to_json(self, path: str | Path | None = None, *, indent: int | None = 2) -> str:
         """Give the report as JSON, and write it to `path` if one is given."""
         text = json.dumps(self.to_dict(), indent=indent)
         if path is not None:

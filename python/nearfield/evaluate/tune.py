@@ -40,6 +40,19 @@ class Tuning:
     rows: list[SweepRow]
     """Every setting that was measured, ascending."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, ready for JSON."""
+        return {
+            "setting": dict(self.setting),
+            "recall": self.recall._asdict(),
+            "qps": self.qps,
+            "target": self.target,
+            "reached": self.reached,
+            "k": self.k,
+            "n_queries": self.n_queries,
+            "rows": [{**row.setting, "recall": row.recall, "qps": row.qps} for row in self.rows],
+        }
+
     def __str__(self) -> str:
         interval = (
             f"{self.recall.mean:.4f} (95 % in {self.recall.low:.4f} .. {self.recall.high:.4f})"

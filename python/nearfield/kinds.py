@@ -1,8 +1,8 @@
-"""The index kinds by the names that `estimate` and `build` take."""
+"""The index kinds by the names that `estimate` and the command line take."""
 
 from typing import Any
 
-__all__ = ["make"]
+__all__ = ["available", "make"]
 
 CLASSES = {"flat": "Flat", "hnsw": "HNSW", "ivfpq": "IVFPQ"}
 
