@@ -111,7 +111,7 @@ def estimate(
     parts = {
         name: round(size * share) for name, size in measured.items() if name not in ("ids", "total")
     }
-    row_ids = 8 * n + math.ceil(n / 8)
+    row_ids = 12 * n + math.ceil(n / 8)  # the id, room to free it, a bit to say that it lives
     parts["ids"] = row_ids + (_id_table(n) if own_ids else 0)
     total = sum(parts.values())
     growth = (math.log(max(n, 2)) / math.log(max(rows, 2))) ** GROWTH[kind] if rows else 1.0
@@ -123,7 +123,7 @@ def estimate(
         dim=dim,
         params=params,
         bytes={**parts, "total": total},
-        disk_bytes=total - parts["ids"] + row_ids,
+        disk_bytes=total - parts["ids"] + 8 * n,
         build_seconds=seconds * share * growth,
         threads=threads or get_num_threads(),
         sample=rows,

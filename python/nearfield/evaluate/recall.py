@@ -174,7 +174,7 @@ def _recalls(
 def _real(ids: NDArray[Any]) -> NDArray[np.bool_]:
     """Which entries are ids and not padding."""
     if ids.dtype == object:
-        return np.array([id is not None for id in ids], dtype=bool)
+        return np.array([id is not None and id != -1 for id in ids], dtype=bool)
     return ids != -1 if ids.dtype.kind in "if" else np.ones(len(ids), bool)
 
 

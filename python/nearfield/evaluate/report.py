@@ -119,7 +119,9 @@ class Report:
             (
                 f"recall@{self.k}",
                 f"{recall['mean']:.4f}",
-                f"95 % in {recall['low']:.4f} .. {recall['high']:.4f}; "
+                "every neighbor of every query"
+                if recall["min"] == 1
+                else f"95 % in {recall['low']:.4f} .. {recall['high']:.4f}; "
                 f"worst query {recall['min']:.2f}, 5th percentile {recall['p5']:.2f}",
             ),
             (
