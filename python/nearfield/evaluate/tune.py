@@ -86,6 +86,7 @@ def tune(
     n_queries: int = 1000,
     seed: int = 0,
     threads: int = 0,
+    seconds: float = 0.2,
 ) -> Tuning:
     """Set the index's ef_search or nprobe to the least value that gives the recall.
 
@@ -107,6 +108,8 @@ def tune(
         Of the choice of vectors to hold out.
     threads : int, default 0
         0 means all. Speeds are told for one thread in any case.
+    seconds : float, default 0.2
+        Time to measure the speed of one setting, of about a dozen.
 
     Returns
     -------
@@ -123,12 +126,12 @@ def tune(
         matrix = np.atleast_2d(as_matrix(queries, "queries"))
         if not len(matrix):
             raise ValueError("queries must hold at least one row, got none")
-        found = _tune(index, matrix, k, recall, truth, threads)
+        found = _tune(index, matrix, k, recall, truth, threads, seconds)
     else:
         if truth is not None:
             raise ValueError("truth must come with its queries, got truth alone")
         with held_out(index, n_queries, seed) as rows:
-            found = _tune(index, rows, k, recall, None, threads)
+            found = _tune(index, rows, k, recall, None, threads, seconds)
     for name, value in found.setting.items():
         setattr(index, name, value)
     if not found.reached:
@@ -147,6 +150,7 @@ def _tune(
     recall: float,
     truth: Neighbors | ArrayLike | None,
     threads: int,
+    seconds: float,
 ) -> Tuning:
     if not 1 <= k <= len(index):
         raise ValueError(f"k must be in 1..{len(index)}, the vectors that the index holds, got {k}")
@@ -157,7 +161,7 @@ def _tune(
 
     def reaches(value: int) -> bool:
         setting = {} if name is None else {name: value}
-        rows[value] = measure_setting(index, queries, truth, setting, k=k)
+        rows[value] = measure_setting(index, queries, truth, setting, k=k, seconds=seconds)
         return _enough(rows[value].recalls, recall)
 
     chosen, reached = 0, True

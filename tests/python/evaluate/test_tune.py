@@ -19,7 +19,7 @@ def test_fresh_queries_reach_the_recall_that_was_asked_for(seed, vectors):
     target = [0.8, 0.9, 0.95, 0.99][seed % 4]
     index = Graded(12, hardness=rng.uniform(2, 6))
     index.add(vectors)
-    found = index.tune(rng.standard_normal((400, 12)), recall=target)
+    found = index.tune(rng.standard_normal((400, 12)), recall=target, seconds=0)
     assert found.reached
     assert index.ef_search == found.setting["ef_search"]
     fresh = rng.standard_normal((600, 12)).astype(np.float32)
@@ -34,7 +34,7 @@ def test_held_out_vectors_come_back_as_they_were(vectors):
     names = [f"v{i}" for i in range(len(vectors))]
     index.add(vectors, ids=names)
     before, stored = index.ids.tolist(), index.get(names)
-    found = index.tune(recall=0.9, n_queries=50)
+    found = index.tune(recall=0.9, n_queries=50, seconds=0)
     assert found.n_queries == 50
     assert index.ids.tolist() == before
     np.testing.assert_array_equal(index.get(names), stored)
@@ -72,7 +72,7 @@ def test_tuning_warns_when_the_recall_is_out_of_reach(vectors):
 def test_the_table_shows_every_setting_and_marks_the_chosen(vectors):
     index = Graded(12, hardness=3)
     index.add(vectors)
-    found = index.tune(vectors[:200], recall=0.9)
+    found = index.tune(vectors[:200], recall=0.9, seconds=0)
     lines = str(found).splitlines()
     assert len(lines) == 2 + len(found.rows)
     chosen = [line for line in lines if line.startswith("*")]
