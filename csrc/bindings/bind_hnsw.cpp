@@ -43,7 +43,12 @@ void bind_hnsw(py::module_& m) {
                                   {M, ef_construction, ef_search, bits, std::move(rerank), seed});
              }),
              py::arg("dim"), py::arg("metric"), py::arg("M"), py::arg("ef_construction"),
-             py::arg("ef_search"), py::arg("bits"), py::arg("rerank"), py::arg("seed"));
+             py::arg("ef_search"), py::arg("bits"), py::arg("rerank"), py::arg("seed"))
+        .def_property("ef_search", &HnswIndex::ef_search, [](HnswIndex& index, py::ssize_t ef) {
+            const std::size_t ef_search = as_size("ef_search", ef);
+            const py::gil_scoped_release unlocked;
+            index.set_ef_search(ef_search);
+        });
 }
 
 }  // namespace nearfield::bindings

@@ -203,14 +203,6 @@ void bind_index(py::module_& m) {
                 index.compact(run);
             },
             py::arg("threads"), py::arg("progress"))
-        .def(
-            "mend",
-            [](Index& index, int threads) {
-                const Run run = make_run(threads, py::none());
-                const py::gil_scoped_release unlocked;
-                index.mend(run);
-            },
-            py::arg("threads"))
         .def("search", &search, py::arg("queries"), py::arg("k"), py::arg("ef_search"),
              py::arg("nprobe"), py::arg("filter"), py::arg("threads"))
         .def("count_work", &count_work, py::arg("queries"), py::arg("k"), py::arg("ef_search"),

@@ -112,11 +112,6 @@ void Index::compact(const Run& run) {
     ids_.compact();
 }
 
-void Index::mend(const Run& run) {
-    const std::unique_lock lock(mutex_);
-    mend_rows(run);
-}
-
 Index::Filter Index::resolve(const FilterSpec& spec, Bitmap& scratch) const {
     using Kind = FilterSpec::Kind;
     const bool holes = ids_.size() < ids_.slots();

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <shared_mutex>
 #include <string>
 #include <utility>
@@ -88,8 +89,6 @@ class Index {
     void get(const Id* ids, std::size_t n, float* out) const;
     /// Gives back the room of removed vectors; slots change, ids and their order do not.
     void compact(const Run& run);
-    /// Makes links round removed vectors, so that no search passes through them; slots stay.
-    void mend(const Run& run);
 
     /// ids and distances (queries.rows, k), nearest first, padded with -1 and +inf.
     void search(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
@@ -116,7 +115,6 @@ class Index {
     virtual void update_rows(const MatrixView& rows, const Slot* slots, const Run& run) = 0;
     virtual void remove_slots(const Slot* slots, std::size_t n, const Run& run) = 0;
     virtual void compact_slots(const std::vector<Slot>& old_slots, const Run& run) = 0;
-    virtual void mend_rows(const Run&) {}
     virtual void get_row(Slot slot, float* out) const = 0;
     /// Writes params.k neighbors a query, nearest first, default-made ones where there are no more.
     virtual void search_rows(const MatrixView& queries, const SearchParams& params,
@@ -128,6 +126,9 @@ class Index {
     virtual void validate_rows() const = 0;
 
     const IdMap& ids_map() const { return ids_; }
+    /// For what a kind changes outside the calls above.
+    std::unique_lock<std::shared_mutex> alone() { return std::unique_lock(mutex_); }
+    std::shared_lock<std::shared_mutex> shared() const { return std::shared_lock(mutex_); }
 
     Space space_;
 

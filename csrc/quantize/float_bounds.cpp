@@ -83,8 +83,8 @@ std::size_t FloatBounds::select(const QueryBlock& block, const Scratch& scratch,
         return n;
     }
     const float below = std::nextafter(static_cast<float>(limit), infinity);
-    const std::size_t found = kernels::kernels().select_below(
-        scratch.bounds.as<float>() + i * max_scan, n, below, slots);
+    const std::size_t found =
+        kernels::kernels().select_below(scratch.bounds.as<float>() + i * max_scan, n, below, slots);
     for (std::size_t j = 0; j < found; ++j) slots[j] += first;
     return found;
 }

@@ -1,5 +1,5 @@
-// Lower bounds from float products: a matrix product finds every row that could be among the nearest,
-// whatever the order in which it adds.
+// Lower bounds from float products: a matrix product finds every row that could be among the
+// nearest, whatever the order in which it adds.
 #pragma once
 
 #include <cstddef>

@@ -71,9 +71,23 @@ class HNSW(Index):
         rerank: str = "float16",
         seed: int = 0,
     ) -> None:
+        self._core: _core.HnswIndex
         super().__init__(
             _core.HnswIndex(dim, metric, M, ef_construction, ef_search, bits, rerank, seed)
         )
+        self._params = {
+            "dim": dim, "metric": metric, "M": M, "ef_construction": ef_construction,
+            "bits": bits, "rerank": rerank, "seed": seed,
+        }  # fmt: skip
+
+    @property
+    def ef_search(self) -> int:
+        """Candidates kept while searching, where `search` is not given its own; may be set."""
+        return self._core.ef_search
+
+    @ef_search.setter
+    def ef_search(self, ef_search: int) -> None:
+        self._core.ef_search = ef_search
 
     def search(
         self,

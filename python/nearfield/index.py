@@ -63,6 +63,7 @@ class Index:
         self._strings: StringIds | None = None  # made by the first add of string ids
         self._writing = threading.RLock()
         self._build_seconds = 0.0  # spent in add()
+        self._params: dict[str, Any] = {}  # what the kind's constructor was given
 
     @property
     def dim(self) -> int:
@@ -256,6 +257,14 @@ class Index:
         from nearfield.evaluate import tune
 
         return tune(self, queries, k, recall, **options)
+
+    def _empty_like(self) -> "Index":
+        """Make an index of the same kind with the same parameters and no vectors."""
+        other = type(self)(**self._params)
+        for name in ("ef_search", "nprobe"):
+            if hasattr(self, name):
+                setattr(other, name, getattr(self, name))
+        return other
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -57,24 +57,26 @@ ExactScan::ExactScan(Space space, const MatrixView& queries, std::size_t k, cons
 void ExactScan::store(const MatrixView& rows, const Run& run) {
     chunk_rows_ = rows.rows;
     if (chunk_.size() < rows.rows) chunk_.resize(rows.rows);
-    parallel_for(run, rows.rows, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
-        std::vector<float> scratch(space_.dim());
-        for (std::size_t i = begin; i < end; ++i)
-            chunk_.put(static_cast<Slot>(i), space_.prepare(rows.row(i), scratch.data()));
-    });
+    parallel_for(
+        run, rows.rows, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+            std::vector<float> scratch(space_.dim());
+            for (std::size_t i = begin; i < end; ++i)
+                chunk_.put(static_cast<Slot>(i), space_.prepare(rows.row(i), scratch.data()));
+        });
 }
 
 void ExactScan::encode(const Run& run) {
     if (codes_.size() < chunk_rows_) codes_.resize(chunk_rows_);
     std::vector<float> norms((chunk_rows_ + rows_a_piece - 1) / rows_a_piece, 0.0f);
-    parallel_for(run, chunk_rows_, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
-        float& norm = norms[begin / rows_a_piece];
-        for (std::size_t i = begin; i < end; ++i) {
-            const auto slot = static_cast<Slot>(i);
-            const auto* row = reinterpret_cast<const float*>(chunk_.row(slot));
-            norm = std::max(norm, codes_.encode(slot, row));
-        }
-    });
+    parallel_for(run, chunk_rows_, rows_a_piece,
+                 [&](std::size_t begin, std::size_t end, std::size_t) {
+                     float& norm = norms[begin / rows_a_piece];
+                     for (std::size_t i = begin; i < end; ++i) {
+                         const auto slot = static_cast<Slot>(i);
+                         const auto* row = reinterpret_cast<const float*>(chunk_.row(slot));
+                         norm = std::max(norm, codes_.encode(slot, row));
+                     }
+                 });
     for (const float norm : norms) codes_.cover(norm);
 }
 
@@ -92,11 +94,13 @@ void ExactScan::scan(const Bounds& bounds, const Run& run) {
     const auto base = static_cast<Slot>(rows_);
 
     const std::size_t piece =
-        std::max<std::size_t>(1, work_a_piece / (block_size * space_.dim()) / scan_rows) * scan_rows;
+        std::max<std::size_t>(1, work_a_piece / (block_size * space_.dim()) / scan_rows) *
+        scan_rows;
     for (std::size_t begin = 0; begin < chunk_rows_; begin += piece) {
         const std::size_t end = std::min(chunk_rows_, begin + piece);
         parallel_for(run, n_blocks, 1, [&](std::size_t b, std::size_t, std::size_t w) {
-            const MatrixView block = view().slice(b * block_size, std::min(nq, (b + 1) * block_size));
+            const MatrixView block =
+                view().slice(b * block_size, std::min(nq, (b + 1) * block_size));
             if (begin == 0) bounds.prepare(block, blocks[b]);
             Candidates near;
             for (std::size_t first = begin; first < end; first += scan_rows) {

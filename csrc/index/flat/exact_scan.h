@@ -14,8 +14,8 @@
 
 namespace nearfield {
 
-/// Rows are numbered 0, 1, 2 ... in the order of feeding; ties go to the smaller number. Memory: the
-/// queries, k neighbors each, and one chunk. One thread owns it; it uses many.
+/// Rows are numbered 0, 1, 2 ... in the order of feeding; ties go to the smaller number. Memory:
+/// the queries, k neighbors each, and one chunk. One thread owns it; it uses many.
 class ExactScan {
   public:
     /// Copies `queries` (nq, dim). Throws std::invalid_argument for what Space::check refuses.

@@ -13,14 +13,16 @@ namespace {
 
 constexpr float largest_float16 = 65504.0f;
 
+void check_ef(const char* name, std::size_t ef) {
+    using P = HnswParams;
+    require(ef >= P::min_ef && ef <= P::max_ef, name, " must be in ", P::min_ef, "..", P::max_ef,
+            ", got ", ef);
+}
+
 const HnswParams& checked(const HnswParams& params) {
     using P = HnswParams;
     require(params.M >= P::min_M && params.M <= P::max_M, "M must be in ", P::min_M, "..",
             P::max_M, ", got ", params.M);
-    const auto check_ef = [](const char* name, std::size_t ef) {
-        require(ef >= P::min_ef && ef <= P::max_ef, name, " must be in ", P::min_ef, "..",
-                P::max_ef, ", got ", ef);
-    };
     check_ef("ef_construction", params.ef_construction);
     check_ef("ef_search", params.ef_search);
     return params;
@@ -38,6 +40,17 @@ HnswIndex::HnswIndex(Space space, const HnswParams& params)
 }
 
 HnswIndex::~HnswIndex() = default;
+
+std::size_t HnswIndex::ef_search() const {
+    const auto lock = shared();
+    return params_.ef_search;
+}
+
+void HnswIndex::set_ef_search(std::size_t ef_search) {
+    check_ef("ef_search", ef_search);
+    const auto lock = alone();
+    params_.ef_search = ef_search;
+}
 
 void HnswIndex::get_row(Slot slot, float* out) const { graph_.vectors.get(node_of_[slot], out); }
 

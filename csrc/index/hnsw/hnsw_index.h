@@ -23,6 +23,10 @@ class HnswIndex final : public Index {
     HnswIndex(Space space, const HnswParams& params);
     ~HnswIndex() override;
     const HnswParams& params() const { return params_; }
+    /// Candidates kept by a search that is not given its own number.
+    std::size_t ef_search() const;
+    /// Throws std::invalid_argument when it is out of range.
+    void set_ef_search(std::size_t ef_search);
 
     static constexpr std::size_t graph_from = 256;
 

@@ -4,7 +4,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from nearfield.arrays import as_matrix
 from nearfield.evaluate.tune import Tuning, tune
@@ -19,6 +19,7 @@ __all__ = ["build"]
 
 # Below this a full scan answers about as fast as a graph, and exactly.
 EXACT_BELOW = 5_000
+QUERIES = 1_000  # held out where none are given
 # Tried in turn until one reaches the recall: the defaults, then a denser graph of finer codes.
 GRAPHS: list[dict[str, int]] = [{}, {"M": 32, "ef_construction": 400, "bits": 8}]
 
@@ -46,8 +47,8 @@ def build(
     ids : sequence of int or str, shape (n,), optional
         As for `Index.add`.
     queries : array_like, shape (nq, dim), optional
-        Like those to come. None holds some of the vectors out while the setting is found, which is
-        right if the queries to come are like the vectors.
+        Like those to come. None asks some of the vectors, which is right if the queries to come are
+        like the vectors, of an index without them; the one with all is built after it.
     k : int, default 10
     seed : int, default 0
         Of the index and of the choice of held-out vectors.
@@ -81,11 +82,20 @@ def build(
     reason = _exact_because(n, recall)
     for params in [] if reason else GRAPHS:
         index: Any = make("hnsw", dim, metric=metric, seed=seed, **params)
-        index.add(matrix, ids, threads=threads, progress=progress)
+        tried = index
+        if queries is None:
+            held = _held_rows(n, seed)
+            tried, asked, kept = index._empty_like(), matrix[held], matrix[~held]
+        else:
+            asked, kept = queries, matrix
+        tried.add(kept, ids if tried is index else None, threads=threads, progress=progress)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the next choice is the answer to it
-            found = tune(index, queries, min(k, n), recall, seed=seed, threads=threads)
+            found = tune(tried, asked, k, recall, threads=threads)
         if found.reached:
+            if tried is not index:
+                index.add(matrix, ids, threads=threads, progress=progress)
+                index.ef_search = tried.ef_search
             index.choice = _told(params, found)
             return index  # type: ignore[no-any-return]
         reason = f"exact, as graphs gave recall@{found.k} {found.recall.mean:.4f} at most"
@@ -93,6 +103,13 @@ def build(
     flat.add(matrix, ids, threads=threads, progress=progress)
     flat.choice = f"Flat: {reason}"
     return flat
+
+
+def _held_rows(n: int, seed: int) -> NDArray[np.bool_]:
+    held = np.zeros(n, bool)
+    count = min(QUERIES, n // 10)
+    held[np.random.default_rng(seed).choice(n, count, replace=False)] = True
+    return held
 
 
 def _exact_because(n: int, recall: float) -> str:

@@ -47,7 +47,8 @@ def evaluate(
     ----------
     index : Index
     queries : array_like, shape (nq, dim), optional
-        None holds vectors of the index out and asks those (`n_queries` and `seed` say which).
+        None takes vectors of the index (`n_queries` and `seed` say which) and, unless the index is
+        exact, measures one like it that is built without them: time and memory for a second index.
     k : int, default 10
     truth : Neighbors or array_like, shape (nq, >= k), optional
         Exact neighbours as ids of the index, where they are known; only with `queries`. None finds
@@ -77,10 +78,11 @@ def evaluate(
     if queries is None:
         if truth is not None:
             raise ValueError("truth must come with its queries, got truth alone")
+        other, rows = held_out(index, n_queries, seed, threads)
+        report = _measure(other, rows, k, None, settings, threads, seconds, "held out")
         whole = index.stats()
-        with held_out(index, n_queries, seed) as rows:
-            report = _measure(index, rows, k, None, settings, threads, seconds, "held out")
-        return replace(report, n=whole["n"], bytes=whole["bytes"])
+        built = index._build_seconds
+        return replace(report, n=whole["n"], bytes=whole["bytes"], build_seconds=built)
     matrix = np.atleast_2d(as_matrix(queries, "queries"))
     if not len(matrix):
         raise ValueError("queries must hold at least one row, got none")

@@ -9,6 +9,7 @@ from nearfield.index import Neighbors
 
 __all__ = ["Interval", "recall_at_k", "recall_interval", "recall_per_query"]
 
+BLOCK = 1024  # queries compared at a time
 TIE = 1e-6  # relative; two kernels may round the same distance differently
 
 
@@ -150,32 +151,48 @@ def _recalls(
     distances: NDArray[np.float64] | None,
     found_at: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
-    recalls = np.full(len(ids), np.nan)
-    for i, row in enumerate(ids):
-        real = _real(true_ids[i])
-        wanted = min(k, int(real.sum()))
-        if wanted == 0:
-            continue
-        allowed = real.copy()
-        allowed[k:] = False
-        limit = np.inf
-        if distances is not None:
-            limit = distances[i, wanted - 1]
-            limit += TIE * abs(limit)
-            allowed |= real & (distances[i] <= limit)
-        given, first = np.unique(row[_real(row)], return_index=True)
-        hit = np.isin(given, true_ids[i][allowed])
-        if found_at is not None and distances is not None:
-            hit |= found_at[i][_real(row)][first] <= limit
-        recalls[i] = min(int(hit.sum()), wanted) / wanted
-    return recalls
+    real = _real(true_ids)
+    wanted = np.minimum(k, real.sum(axis=1))
+    allowed = real.copy()
+    allowed[:, k:] = False
+    limits = np.full(len(ids), np.inf)
+    if distances is not None:
+        limits = distances[np.arange(len(ids)), np.maximum(wanted, 1) - 1]
+        limits = limits + TIE * np.abs(limits)
+        allowed |= real & (distances <= limits[:, None])
+    hits = np.empty(len(ids), np.int64)
+    for i in range(0, len(ids), BLOCK):
+        rows = slice(i, i + BLOCK)
+        # A true id is counted once, however often it was found.
+        found = (ids[rows, :, None] == true_ids[rows, None, :]).any(axis=1)
+        hits[rows] = (found & allowed[rows]).sum(axis=1)
+    if found_at is not None and distances is not None:
+        hits += _hits_by_distance(ids, true_ids, allowed, found_at, limits)
+    with np.errstate(invalid="ignore"):  # nan where no neighbor exists
+        return np.asarray(np.minimum(hits, wanted) / wanted, np.float64)
+
+
+def _hits_by_distance(
+    ids: NDArray[Any],
+    true_ids: NDArray[Any],
+    counted: NDArray[np.bool_],
+    found_at: NDArray[np.float64],
+    limits: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """How many ids are near enough and not among the true ones counted already, per query."""
+    near = _real(ids) & (found_at <= limits[:, None])
+    extra = [
+        set(ids[i][near[i]].tolist()) - set(true_ids[i][counted[i]].tolist())
+        for i in range(len(ids))
+    ]
+    return np.array([len(found) for found in extra], dtype=np.int64)
 
 
 def _real(ids: NDArray[Any]) -> NDArray[np.bool_]:
     """Which entries are ids and not padding."""
     if ids.dtype == object:
-        return np.array([id is not None and id != -1 for id in ids], dtype=bool)
-    return ids != -1 if ids.dtype.kind in "if" else np.ones(len(ids), bool)
+        return np.asarray((ids != None) & (ids != -1), dtype=bool)  # noqa: E711 - elementwise
+    return ids != -1 if ids.dtype.kind in "if" else np.ones(ids.shape, bool)
 
 
 def _as_answers(

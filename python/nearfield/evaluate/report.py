@@ -148,7 +148,7 @@ class Report:
             rows.append(("peak RSS", f"{self.peak_rss / 2**20:,.0f} MiB", "of the whole process"))
         if self.work:
             rows.append(("a query's work", *_work(self.work)))
-        source = "given" if self.queries_from == "given" else "held out of the index"
+        source = "given" if self.queries_from == "given" else "vectors held out of the index"
         lines = [title, *_aligned(rows), f"{self.n_queries:,} queries, {source}"]
         if self.sweep and self.setting:
             lines += ["", table(self.sweep, self.setting)]

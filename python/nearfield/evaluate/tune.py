@@ -94,8 +94,9 @@ def tune(
     ----------
     index : Index
     queries : array_like, shape (nq, dim), optional
-        Like those to come; several hundred make the interval narrow. None holds vectors of the
-        index out and asks those, which is right if the queries to come are like the vectors.
+        Like those to come; several hundred make the interval narrow. None takes vectors of the
+        index, which is right if the queries to come are like the vectors, and puts them to an index
+        that is built without them: time and memory for a second index.
     k : int, default 10
     recall : float, in (0, 1], default 0.95
         Mean recall@k of queries to come. The lower end of the 95 % interval must reach it or, where
@@ -103,7 +104,7 @@ def tune(
     truth : Neighbors or array_like, shape (nq, >= k), optional
         Exact neighbours as ids of the index; only with `queries`.
     n_queries : int, default 1000
-        Vectors to hold out, a tenth of the index at most.
+        Vectors to hold out where no queries are given, a tenth of the index at most.
     seed : int, default 0
         Of the choice of vectors to hold out.
     threads : int, default 0
@@ -130,8 +131,8 @@ def tune(
     else:
         if truth is not None:
             raise ValueError("truth must come with its queries, got truth alone")
-        with held_out(index, n_queries, seed) as rows:
-            found = _tune(index, rows, k, recall, None, threads, seconds)
+        other, rows = held_out(index, n_queries, seed, threads)
+        found = _tune(other, rows, k, recall, None, threads, seconds)
     for name, value in found.setting.items():
         setattr(index, name, value)
     if not found.reached:

@@ -12,6 +12,7 @@ class Graded(nf.Flat):
         super().__init__(dim, metric)
         self.ef_search = 64
         self.hardness = hardness
+        self._params = {"dim": dim, "metric": metric, "hardness": hardness}
 
     def search(self, queries, k=10, *, ef_search=None, filter=None, threads=0):
         ef_search = ef_search or self.ef_search
