@@ -109,7 +109,7 @@ using EstimateFn = void (*)(const std::int32_t* dots, const std::uint32_t* facto
                             const EstimateQuery& query, float* distances);
 /// A pool is ascending keys: the bits of a distance, ordered as unsigned, in the upper half; twice
 /// the slot below, plus one once it has been expanded.
-constexpr std::uint64_t pool_key(std::uint32_t distance_bits, std::uint32_t slot) {
+[[gnu::always_inline]] constexpr std::uint64_t pool_key(std::uint32_t distance_bits, std::uint32_t slot) {
     const std::uint32_t flip = distance_bits >> 31 ? 0xffffffff : 0x80000000;
     return std::uint64_t{distance_bits ^ flip} << 32 | std::uint64_t{slot} << 1;
 }
