@@ -17,6 +17,7 @@ namespace py = pybind11;
 void bind_errors(py::module_& m);
 void bind_config(py::module_& m);
 void bind_kernels(py::module_& m);
+void bind_graph_kernels(py::module_& m);
 void bind_quantize(py::module_& m);
 void bind_index(py::module_& m);
 void bind_hnsw(py::module_& m);

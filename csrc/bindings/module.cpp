@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
     bind_errors(m);
     bind_config(m);
     bind_kernels(m);
+    bind_graph_kernels(m);
     bind_quantize(m);
     bind_index(m);
     bind_hnsw(m);

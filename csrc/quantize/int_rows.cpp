@@ -56,7 +56,12 @@ void IntRows::put(std::size_t i, const float* rotated) {
 
 void IntRows::copy_left(std::size_t i, std::int8_t* out) const {
     const std::uint8_t* const in = row(i);
-    for (std::size_t j = 0; j < dim_; ++j) out[j] = static_cast<std::int8_t>(in[j] ^ 0x80);
+    for (std::size_t j = 0; j < dim_; j += 64) {  // by words, or the loop is a tenth of a build
+        std::uint64_t words[8];
+        std::memcpy(words, in + j, sizeof words);
+        for (std::uint64_t& word : words) word ^= 0x8080808080808080;
+        std::memcpy(out + j, words, sizeof words);
+    }
 }
 
 void IntRows::reorder(const std::vector<Slot>& order) {

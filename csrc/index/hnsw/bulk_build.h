@@ -56,6 +56,7 @@ class BulkBuild {
     HnswParams params_;
     PruneRule rule_;
     Run run_;
+    mutable std::size_t reported_ = 0;
     std::unique_ptr<IntRows> rows_;
 };
 

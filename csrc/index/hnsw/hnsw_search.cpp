@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::size_t rows_a_block = 256;
 constexpr std::size_t queries_a_piece = 32;
-// Rows that can be measured in the time of one hop. Measured 15..25 on SIFT and MiniLM (README.md).
+// Rows measured in the time of one hop, about: a hop scores some 16 codes and merges them, a row is
+// four times as long as a code but read in order.
 constexpr double rows_a_hop = 20;
 // Codes and links beyond this many bytes do not stay in the caches: a lone query then expands more
 // nodes at a time, so that their fetches overlap.
