@@ -14,9 +14,9 @@
 namespace nearfield {
 
 /// A navigable small-world graph (Malkov & Yashunin, arXiv:1603.09320) in one layer with k-means
-/// medoids as entry points. Below `graph_from`
-/// vectors, and where a filter lets few in, every vector is measured. The same vectors, calls,
-/// parameters and seed give the same bytes, whatever the number of threads.
+/// medoids as entry points. Below `graph_from` vectors, and where a filter lets few in, every vector
+/// is measured. The same vectors, calls, parameters and seed give the same bytes, whatever the
+/// number of threads.
 class HnswIndex final : public Index {
   public:
     /// Throws std::invalid_argument when a parameter is out of range.

@@ -26,7 +26,7 @@ struct PruneRule {
     /// rows; the fill makes up for it.
     float slack;
 };
-/// 1.05 on distances, squared: 1.0 and 1.1 were slower at recall 0.99 (README.md).
+/// 1.05 on distances, squared: 1.0 and 1.1 need more distances at recall 0.99 (README.md).
 PruneRule prune_rule(const Graph& graph);
 
 /// Candidates of a node and their distances to it; at most `most` are looked at.
