@@ -22,8 +22,9 @@ def test_result_file_has_times_neighbors_and_distances_of_each_query(
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    folder = "nearfield-flat-batch" if batch else "nearfield-flat"
-    (path,) = (tmp_path / "out").rglob(f"{folder}/*.hdf5")
+    suffix = "-batch" if batch else ""
+    assert len(list((tmp_path / "out").rglob(f"nearfield-hnsw{suffix}/*.hdf5"))) == 44
+    (path,) = (tmp_path / "out").rglob(f"nearfield-flat{suffix}/*.hdf5")
     with h5py.File(path) as file:
         assert file["neighbors"].shape == file["distances"].shape == (10, 5)
         assert file["times"].shape == (10,)
