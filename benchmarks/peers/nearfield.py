@@ -11,7 +11,7 @@ DISTRIBUTION = "nearfield"
 
 
 def variants(problem: Problem) -> list[Variant]:
-    graphs = [{"M": 16, "bits": 4}, {"M": 32, "bits": 4}, {"M": 16, "bits": 8}]
+    graphs = [{"M": 16, "bits": 4}, {"M": 32, "bits": 4}, {"M": 12, "bits": 4}]
     made = [
         Variant(
             f"HNSW M={build['M']} bits={build['bits']}",
