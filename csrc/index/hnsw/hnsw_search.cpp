@@ -38,9 +38,11 @@ HnswIndex::Query::Query(const HnswIndex& index, const SearchParams& params, cons
     // Codes rank well, not perfectly: a few more than asked for are measured.
     limit_ = k + std::max<std::size_t>(10, ef_ / 4);
     enough_ = std::min({limit_, std::max(k, ef_ / 2), count_});
-    if (allowed_) {
-        // The beam is widened until it holds as many allowed nodes as it would hold nodes.
-        const auto share = static_cast<double>(count_) / static_cast<double>(index.live_nodes());
+    if (!allowed_) enough_ = std::min(k, count_);
+    // The beam is widened until it holds as many allowed nodes as it would hold nodes.
+    const std::size_t met = index.live_nodes() + index.graph_.dead;
+    if (allowed_ || index.graph_.dead > 0) {
+        const auto share = static_cast<double>(count_) / static_cast<double>(met);
         ef_ = static_cast<std::size_t>(std::ceil(static_cast<double>(ef_) / std::max(share, 1e-9)));
     }
     const double hops = static_cast<double>(ef_) * rows_a_hop;
@@ -85,17 +87,26 @@ void HnswIndex::Query::scan(Worker& worker, const float* query, std::size_t k,
 void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query, std::size_t k,
                             Neighbor* out) const {
     const Graph& graph = index_.graph_;
+    const auto report = [&](const Beam& walked) {
+        if (counters_)
+            counters_->add(walked.distances(), 0, walked.hops(),
+                           walked.distances() * graph.codes.code_bytes() +
+                               walked.hops() * graph.link_bytes());
+    };
     collect(beam, limit_, worker.nodes);
-    const std::size_t n = worker.nodes.size();
-    if (counters_)
-        counters_->add(beam.distances() + n, n, beam.hops(),
-                       beam.distances() * graph.codes.code_bytes() +
-                           beam.hops() * graph.link_bytes() + n * graph.vectors.stride());
-    // A filter may keep out all that lies near the query.
-    if (n < enough_ && (allowed_ || n < k)) {
-        scan(worker, query, k, out);
-        return;
+    report(beam);
+    // A filter, or those removed, may keep out all that lies near the query.
+    for (std::size_t ef = 4 * ef_; worker.nodes.size() < enough_; ef *= 4) {
+        if (static_cast<double>(ef) * rows_a_hop >= static_cast<double>(count_)) {
+            scan(worker, query, k, out);
+            return;
+        }
+        walk_one(graph, worker.wide, {ScalarCodes::Order::metric, ef}, query);
+        collect(worker.wide, limit_, worker.nodes);
+        report(worker.wide);
     }
+    const std::size_t n = worker.nodes.size();
+    if (counters_) counters_->add(n, n, 0, n * graph.vectors.stride());
     worker.distances.resize(n);
     worker.scorer->set_query(query);
     worker.scorer->score(worker.nodes.data(), n, worker.distances.data());

@@ -13,6 +13,7 @@ struct HnswIndex::Worker {
         : scorer(owner.graph_.vectors.scorer(owner.space_.metric())) {}
 
     Beams beams;
+    Beam wide;  // for another try, while the others are under way
     std::unique_ptr<Scorer> scorer;
     std::vector<float> prepared;
     std::vector<Slot> nodes;

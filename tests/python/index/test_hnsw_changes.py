@@ -150,6 +150,17 @@ def test_what_was_removed_is_never_a_result(rng):
         assert all(id in index for id in hits.ids.ravel())
 
 
+def test_searching_where_most_was_removed_is_not_a_scan(rng):
+    vectors = made(rng, 6000)
+    index = small_index()
+    index.add(vectors)
+    near = ((vectors - vectors[0]) ** 2).sum(axis=1).argsort()
+    index.remove(near[:500])  # not yet a tenth
+    hits = index.search(vectors[near[:40]], k=10, ef_search=10)
+    assert (hits.ids >= 0).all()
+    assert index.count_work(vectors[near[500:700]], k=10, ef_search=10)["distances"] < 2000
+
+
 def test_an_interrupted_add_changes_nothing(rng):
     vectors = made(rng, 6000)
     index = small_index()
