@@ -88,7 +88,7 @@ py::array_t<T> output(const std::optional<py::array_t<T>>& out, std::size_t n) {
 template <class RowsFn, class GatherFn, class Query, class T>
 py::array_t<T> run(RowsFn in_order, GatherFn gathered, const Query* query, const Rows& rows,
                    const std::optional<Slots>& slots, std::size_t dim,
-                   const std::optional<py::array_t<T>>& out) {
+                   const std::optional<py::array_t<T>>& out, std::size_t repeats) {
     using Element = std::conditional_t<std::is_void_v<Query>, void, std::uint8_t>;
     const std::size_t n = count(rows, slots);
     py::array_t<T> result = output(out, n);
@@ -96,10 +96,12 @@ py::array_t<T> run(RowsFn in_order, GatherFn gathered, const Query* query, const
     const auto* const base = static_cast<const Element*>(rows.data);
     const std::uint32_t* const picks = slots ? slots->data() : nullptr;
     const py::gil_scoped_release unlocked;
-    if (picks != nullptr)
-        gathered(query, base, picks, n, dim, rows.stride, to);
-    else
-        in_order(query, base, n, dim, rows.stride, to);
+    for (std::size_t i = 0; i < repeats; ++i) {
+        if (picks != nullptr)
+            gathered(query, base, picks, n, dim, rows.stride, to);
+        else
+            in_order(query, base, n, dim, rows.stride, to);
+    }
     return result;
 }
 
@@ -110,33 +112,35 @@ using CountOut = std::optional<py::array_t<std::uint32_t>>;
 py::array_t<float> distances(const std::string& layer, const std::string& scalar,
                              const std::string& metric, const py::array& query,
                              const py::array& rows, const std::optional<Slots>& slots,
-                             const FloatOut& out) {
+                             const FloatOut& out, std::size_t repeats) {
     const Rows view(rows, "rows");
     const Scalar s = scalar_of(scalar);
     const auto m = metric_of(metric);
     const std::size_t query_bytes = s == Scalar::i8 || s == Scalar::u8 ? 1 : 4;
     require(static_cast<std::size_t>(rows.itemsize()) == element_bytes(s), "rows must hold ",
             scalar, ", got ", rows.itemsize(), " bytes an element");
-    require(static_cast<std::size_t>(query.nbytes()) == view.dim * query_bytes,
-            "query must have ", view.dim * query_bytes, " bytes, got ", query.nbytes());
+    require(static_cast<std::size_t>(query.nbytes()) == view.dim * query_bytes, "query must have ",
+            view.dim * query_bytes, " bytes, got ", query.nbytes());
     const auto i = static_cast<std::size_t>(s);
     return run(table(layer).rows[i][m], table(layer).gather[i][m], query.data(), view, slots,
-               view.dim, out);
+               view.dim, out, repeats);
 }
 
 py::array_t<float> dot_f32_i8(const std::string& layer, const py::array_t<float>& query,
                               const py::array_t<std::int8_t>& rows,
-                              const std::optional<Slots>& slots, const FloatOut& out) {
+                              const std::optional<Slots>& slots, const FloatOut& out,
+                              std::size_t repeats) {
     const Rows view(rows, "rows");
     require(size(query) == view.dim, "query must have ", view.dim, " values, got ", size(query));
     return run(table(layer).dot_f32_i8_rows, table(layer).dot_f32_i8_gather,
-               static_cast<const void*>(query.data()), view, slots, view.dim, out);
+               static_cast<const void*>(query.data()), view, slots, view.dim, out, repeats);
 }
 
 py::array_t<std::int32_t> codes(const std::string& layer, int bits,
                                 const py::array_t<std::int8_t>& query,
                                 const py::array_t<std::uint8_t>& rows,
-                                const std::optional<Slots>& slots, const IntOut& out) {
+                                const std::optional<Slots>& slots, const IntOut& out,
+                                std::size_t repeats) {
     const Rows view(rows, "rows");
     const Kernels& k = table(layer);
     require(bits == 1 || bits == 2 || bits == 4 || bits == 8, "bits must be 1, 2, 4 or 8, got ",
@@ -152,16 +156,17 @@ py::array_t<std::int32_t> codes(const std::string& layer, int bits,
                           : bits == 4 ? k.dot_u4_gather
                           : bits == 2 ? k.dot_u2_gather
                                       : k.dot_u1_gather;
-    return run(in_order, gathered, query.data(), view, slots, view.dim, out);
+    return run(in_order, gathered, query.data(), view, slots, view.dim, out, repeats);
 }
 
 py::array_t<std::uint32_t> hamming(const std::string& layer, const py::array_t<std::uint8_t>& query,
                                    const py::array_t<std::uint8_t>& rows,
-                                   const std::optional<Slots>& slots, const CountOut& out) {
+                                   const std::optional<Slots>& slots, const CountOut& out,
+                                   std::size_t repeats) {
     const Rows view(rows, "rows");
     require(size(query) == view.dim, "query must have ", view.dim, " bytes, got ", size(query));
     return run(table(layer).hamming_rows, table(layer).hamming_gather, query.data(), view, slots,
-               view.dim, out);
+               view.dim, out, repeats);
 }
 
 /// An uninitialised array on a 64-byte boundary.
@@ -197,9 +202,9 @@ template <class Left, class Right, class Out, class Fn>
 py::array tile_of(Fn fn, const Rows& a, const py::array& panels, std::size_t n, std::size_t dim,
                   const std::optional<py::array>& out) {
     const std::size_t width = kernels::padded(n, kernels::panel_rows);
-    py::array_t<Out> result = out ? py::array_t<Out>::ensure(*out)
-                                  : aligned<Out>({static_cast<py::ssize_t>(a.n),
-                                                  static_cast<py::ssize_t>(width)});
+    py::array_t<Out> result =
+        out ? py::array_t<Out>::ensure(*out)
+            : aligned<Out>({static_cast<py::ssize_t>(a.n), static_cast<py::ssize_t>(width)});
     require(size(result, 0) == a.n && size(result, 1) == width, "out must have shape (", a.n, ", ",
             width, "), got (", size(result, 0), ", ", size(result, 1), ")");
     Out* const to = result.mutable_data();
@@ -245,9 +250,8 @@ py::tuple select_bound(const std::string& layer, const py::array_t<std::int32_t>
                                 query[2].cast<float>(), query[3].cast<float>()};
     py::array_t<std::uint32_t> out(dots.size());
     py::array_t<float> bounds(dots.size());
-    const auto kept = static_cast<py::ssize_t>(
-        table(layer).select_bound(dots.data(), size(dots), rows, q, threshold, out.mutable_data(),
-                                  bounds.mutable_data()));
+    const auto kept = static_cast<py::ssize_t>(table(layer).select_bound(
+        dots.data(), size(dots), rows, q, threshold, out.mutable_data(), bounds.mutable_data()));
     out.resize({kept});
     bounds.resize({kept});
     return py::make_tuple(out, bounds);
@@ -294,42 +298,25 @@ py::list layers() {
     return result;
 }
 
-/// Reads every byte once: what a core can read at most.
-std::uint64_t read_all(const py::array& bytes) {
-    const auto* const words = static_cast<const std::uint64_t*>(bytes.data());
-    const std::size_t n = static_cast<std::size_t>(bytes.nbytes()) / 8;
-    const py::gil_scoped_release unlocked;
-    std::uint64_t sums[16] = {};
-    for (std::size_t i = 0; i + 16 <= n; i += 16)
-        for (std::size_t j = 0; j < 16; ++j) sums[j] ^= words[i + j];
-    std::uint64_t total = 0;
-    for (const std::uint64_t sum : sums) total ^= sum;
-    return total;
-}
-
-/// n multiplications and additions, each waiting for the one before: 4 cycles each on x86.
-std::uint64_t multiply_chain(std::size_t n) {
-    std::uint64_t value = n;
-    for (std::size_t i = 0; i < n; ++i) value = value * 0x9e3779b97f4a7c15u + n;
-    return value;
-}
-
 }  // namespace
+
+void bind_probes(py::module_& kernels);  // probe_cpu.cpp
 
 void bind_kernels(py::module_& core) {
     py::module_ m = core.def_submodule("kernels", "Kernel tables, for tests and benchmarks.");
     const auto no_slots = py::arg("slots") = py::none();
     const auto no_out = py::arg("out") = py::none();
+    const auto once = py::arg("repeats") = 1;  // more for timings
     m.def("layers", layers, "(name, supported) of every layer compiled in, lowest first.");
     m.def("active_layer", kernels::active_layer);
     m.def("distances", distances, py::arg("layer"), py::arg("scalar"), py::arg("metric"),
-          py::arg("query"), py::arg("rows"), no_slots, no_out);
+          py::arg("query"), py::arg("rows"), no_slots, no_out, once);
     m.def("dot_f32_i8", dot_f32_i8, py::arg("layer"), py::arg("query").noconvert(),
-          py::arg("rows").noconvert(), no_slots, no_out);
+          py::arg("rows").noconvert(), no_slots, no_out, once);
     m.def("codes", codes, py::arg("layer"), py::arg("bits"), py::arg("query").noconvert(),
-          py::arg("rows").noconvert(), no_slots, no_out);
+          py::arg("rows").noconvert(), no_slots, no_out, once);
     m.def("hamming", hamming, py::arg("layer"), py::arg("query").noconvert(),
-          py::arg("rows").noconvert(), no_slots, no_out);
+          py::arg("rows").noconvert(), no_slots, no_out, once);
     m.def("pack", pack, py::arg("layer"), py::arg("scalar"), py::arg("rows"));
     m.def("tile", tile, py::arg("layer"), py::arg("scalar"), py::arg("a"), py::arg("panels"),
           py::arg("n"), py::arg("dim"), no_out);
@@ -343,8 +330,7 @@ void bind_kernels(py::module_& core) {
           py::arg("values").noconvert());
     m.def("to_i8", to_i8, py::arg("layer"), py::arg("values").noconvert(), py::arg("factor"));
     m.def("hadamard", hadamard, py::arg("layer"), py::arg("values").noconvert());
-    m.def("read_all", read_all, py::arg("bytes"));
-    m.def("multiply_chain", multiply_chain, py::arg("n"));
+    bind_probes(m);
 }
 
 }  // namespace nearfield::bindings

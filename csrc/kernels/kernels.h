@@ -42,7 +42,9 @@ using HammingGatherFn = void (*)(const std::uint8_t* query, const std::uint8_t* 
 /// f32: [panel][dim][16]; bf16: [panel][dim/2][16][2], dim padded to a multiple of 32;
 /// u8: [panel][dim/4][16][4], dim padded to a multiple of 64. Missing rows and dims are zero.
 inline constexpr std::size_t panel_rows = 16;
-constexpr std::size_t padded(std::size_t value, std::size_t to) { return (value + to - 1) / to * to; }
+constexpr std::size_t padded(std::size_t value, std::size_t to) {
+    return (value + to - 1) / to * to;
+}
 constexpr std::size_t panel_dim(Scalar scalar, std::size_t dim) {
     return scalar == Scalar::f32 ? dim : padded(dim, scalar == Scalar::bf16 ? 32 : 64);
 }
@@ -82,9 +84,9 @@ struct BoundQuery {
     float a, b, c;
 };
 /// Indices j with bound_j <= threshold, ascending, and their bounds; returns how many.
-using SelectBoundFn = std::size_t (*)(const std::int32_t* dots, std::size_t n, const BoundRows& rows,
-                                      const BoundQuery& query, float threshold, std::uint32_t* out,
-                                      float* bounds);
+using SelectBoundFn = std::size_t (*)(const std::int32_t* dots, std::size_t n,
+                                      const BoundRows& rows, const BoundQuery& query,
+                                      float threshold, std::uint32_t* out, float* bounds);
 
 // Walking a graph. A row of links is `width` slots (a multiple of 16; unused ones are no_link and come
 // last) followed by as many factors: two float16, `add` in the lower half and `scale` in the upper.
@@ -162,8 +164,8 @@ struct Kernels {
 /// A set of kernels that needs some CPU features. Layers are stacked in order: each replaces the
 /// entries it fills, so a CPU with AVX-512 F but without VNNI still gets the best of both.
 struct Layer {
-    const char* name;           // "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", ...
-    const Kernels* kernels;     // null entries are inherited from the layer below
+    const char* name;        // "scalar", "avx2", "avx2_vnni", "avx512", "avx512_vnni", ...
+    const Kernels* kernels;  // null entries are inherited from the layer below
     bool (*supported)();
 };
 

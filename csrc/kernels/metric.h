@@ -11,10 +11,10 @@ inline constexpr std::size_t n_metrics = 3;
 
 struct MetricInfo {
     Metric metric;
-    const char* name;      // what users write
-    bool unit_vectors;     // stored vectors and queries are scaled to norm 1 first
-    bool needs_norm;       // distance = |q|^2 + |x|^2 - 2 q.x rather than constant - q.x
-    float offset;          // distance = offset - q.x when needs_norm is false
+    const char* name;   // what users write
+    bool unit_vectors;  // stored vectors and queries are scaled to norm 1 first
+    bool needs_norm;    // distance = |q|^2 + |x|^2 - 2 q.x rather than constant - q.x
+    float offset;       // distance = offset - q.x when needs_norm is false
 };
 
 inline constexpr MetricInfo metric_table[n_metrics] = {

@@ -1,5 +1,5 @@
-// Compares every layer that this CPU supports with the scalar one, without Python: for emulators and
-// sanitizers. Prints a line a layer and the layer in use; exits with 1 where two layers differ.
+// Compares every layer that this CPU supports with the scalar one, without Python: for emulators
+// and sanitizers. Prints a line a layer and the layer in use; exits with 1 where two layers differ.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -22,7 +22,8 @@ struct Data {
     std::vector<float> query;
     std::vector<std::uint32_t> slots{8, 0, 3, 3, 7, 1, 2};
 
-    explicit Data(Scalar scalar) : bytes(n_rows * row_bytes), query_bytes(8 * max_dim), query(max_dim) {
+    explicit Data(Scalar scalar)
+        : bytes(n_rows * row_bytes), query_bytes(8 * max_dim), query(max_dim) {
         std::mt19937 random(static_cast<unsigned>(scalar) + 1);
         for (auto& b : query_bytes) b = static_cast<std::uint8_t>(random());
         const auto value = [&] { return static_cast<float>(random() % 2000) / 1000.0f - 1.0f; };
@@ -49,7 +50,8 @@ template <class T>
 void compare(const std::string& what, const std::vector<T>& got, const std::vector<T>& want,
              double tolerance) {
     for (std::size_t i = 0; i < want.size(); ++i) {
-        const double difference = std::fabs(static_cast<double>(got[i]) - static_cast<double>(want[i]));
+        const double difference =
+            std::fabs(static_cast<double>(got[i]) - static_cast<double>(want[i]));
         if (difference <= tolerance * (1.0 + std::fabs(static_cast<double>(want[i])))) continue;
         std::printf("%s: element %zu is %g, scalar gives %g\n", what.c_str(), i,
                     static_cast<double>(got[i]), static_cast<double>(want[i]));
@@ -152,7 +154,8 @@ void check_tile(const std::string& what, Scalar scalar, PackFn pack, PackFn scal
     tile(left.data, m, width, panels.data, n, dim, got.data, columns);
     scalar_tile(left.data, m, width, panels.data, n, dim, want.data, columns);
     compare(what, std::vector<Out>(got.data, got.data + m * columns),
-            std::vector<Out>(want.data, want.data + m * columns), scalar == Scalar::u8 ? 0.0 : 1e-3);
+            std::vector<Out>(want.data, want.data + m * columns),
+            scalar == Scalar::u8 ? 0.0 : 1e-3);
 }
 
 void check_tiles(const Kernels& k, const Kernels& s) {
@@ -163,9 +166,8 @@ void check_tiles(const Kernels& k, const Kernels& s) {
         check_tile<std::uint16_t, std::uint16_t, float>("tile bf16", Scalar::bf16, k.pack_bf16,
                                                         s.pack_bf16, k.tile_bf16, s.tile_bf16, m, n,
                                                         dim);
-        check_tile<std::int8_t, std::uint8_t, std::int32_t>("tile i8", Scalar::u8, k.pack_u8,
-                                                            s.pack_u8, k.tile_i8, s.tile_i8, m, n,
-                                                            dim);
+        check_tile<std::int8_t, std::uint8_t, std::int32_t>(
+            "tile i8", Scalar::u8, k.pack_u8, s.pack_u8, k.tile_i8, s.tile_i8, m, n, dim);
     }
 }
 

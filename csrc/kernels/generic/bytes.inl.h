@@ -1,5 +1,6 @@
 // Exact integer kernels, over the byte operations B of a CPU:
-//   Register, with operator ^; width in bytes; load(row, i); load_first(row, i, count) fills the rest
+//   Register, with operator ^; width in bytes; load(row, i); load_first(row, i, count) fills the
+//   rest
 //     with zero;
 //   Sum: 32-bit sums with zero() and operator +; sum4(a, b, c, d, out) adds up the lanes of four;
 //   Wide: the same bytes as 16-bit values, with operator -; widen<S>(bytes); madd(Sum, Wide, Wide);
@@ -35,6 +36,7 @@ struct IntegerSums {
 template <class B, Scalar S, class Op>
 struct ByteDistance {
     using Out = float;
+    static constexpr bool prefetch_in_order = true;
     const Byte* query;
     std::size_t dim;
     float q_norm2;
@@ -59,9 +61,8 @@ struct ByteDistance {
         if (i < dim) {
             const std::size_t left = dim - i;
             const auto q = B::template widen<S>(B::load_first(query, i, left));
-            unrolled<R>([&](auto r) {
-                add(r, q, B::template widen<S>(B::load_first(rows[r], i, left)));
-            });
+            unrolled<R>(
+                [&](auto r) { add(r, q, B::template widen<S>(B::load_first(rows[r], i, left))); });
         }
         std::int32_t total[4], norm[4] = {};
         sums.total(total);
@@ -118,6 +119,7 @@ struct SignedProduct {
 template <class B, class Product>
 struct IntegerDot {
     using Out = typename Product::Out;
+    static constexpr bool prefetch_in_order = true;
     static constexpr int parts = Product::parts;
     const Byte* query;
     std::size_t bytes;
@@ -163,10 +165,10 @@ struct IntegerDot {
         if (w > Product::multiple && i < bytes) {
             const std::size_t left = bytes - i;
             Query q;
-            unrolled<parts>([&](auto p) { q.parts[p] = B::load_first(query + p * bytes, i, left); });
+            unrolled<parts>(
+                [&](auto p) { q.parts[p] = B::load_first(query + p * bytes, i, left); });
             unrolled<R>([&](auto r) {
-                sums.odd[r] =
-                    Product::add(sums.odd[r], B::load_first(rows[r], i, left), q.parts);
+                sums.odd[r] = Product::add(sums.odd[r], B::load_first(rows[r], i, left), q.parts);
             });
         }
         std::int32_t total[4];
@@ -190,6 +192,7 @@ struct IntegerDot {
 template <class B>
 struct Hamming {
     using Out = std::uint32_t;
+    static constexpr bool prefetch_in_order = true;
     const Byte* query;
     std::size_t bytes;
 
@@ -201,9 +204,8 @@ struct Hamming {
         std::size_t i = 0;
         for (; i + B::width <= bytes; i += B::width) {
             const auto q = B::load(query, i);
-            unrolled<R>([&](auto r) {
-                sums.even[r] = B::popcount(sums.even[r], q ^ B::load(rows[r], i));
-            });
+            unrolled<R>(
+                [&](auto r) { sums.even[r] = B::popcount(sums.even[r], q ^ B::load(rows[r], i)); });
         }
         if (i < bytes) {
             const std::size_t left = bytes - i;

@@ -62,6 +62,7 @@ struct Cosine : Dot {
 template <class F, Scalar S, class Op>
 struct FloatDistance {
     using Out = float;
+    static constexpr bool prefetch_in_order = S != Scalar::f32;
     const Byte* query;
     std::size_t dim;
     float q_norm2;

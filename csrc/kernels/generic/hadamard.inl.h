@@ -1,7 +1,7 @@
 // The fast Walsh-Hadamard transform, over a register type F of floats that also has
 // store<S>(row, i), load_first, store_first and butterfly<h>(x): the stage of distance h < lanes.
-// The stages run in the order h = 1, 2, 4, ..., each output one addition or subtraction, so the bits
-// are the same on every CPU; rotated vectors and the codes made from them rely on it.
+// The stages run in the order h = 1, 2, 4, ..., each output one addition or subtraction, so the
+// bits are the same on every CPU; rotated vectors and the codes made from them rely on it.
 #pragma once
 
 #include "kernels/generic/half.inl.h"

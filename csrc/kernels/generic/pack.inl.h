@@ -31,8 +31,7 @@ void pack_f32(const void* rows, std::size_t n, std::size_t dim, std::size_t stri
 }
 
 template <class T>
-void pack_bf16(const void* rows, std::size_t n, std::size_t dim, std::size_t stride,
-               void* panels) {
+void pack_bf16(const void* rows, std::size_t n, std::size_t dim, std::size_t stride, void* panels) {
     pack<T>(rows, n, dim * 2, stride, round_up(dim, 32) / 2, panels);
 }
 

@@ -4,6 +4,7 @@
 // A kernel is a struct with
 //   using Out = ...;                                  // one value a row
 //   std::size_t row_bytes() const;                    // how much of a row it reads
+//   static constexpr bool prefetch_in_order;          // whether walks in order gain from prefetch
 //   template <int R> void run(const Byte* const* rows, Out* out) const;
 // and must sum a row in the same order for every R: a distance never depends on its neighbours in
 // the batch.
@@ -42,12 +43,19 @@ template <class Kernel>
     if (left == 1) kernel.template run<1>(rows, out);
 }
 
+/// In order, memory is requested 2 KB early: int8 and float16 rows came 15-20 % faster, float32
+/// rows, which read whole lines, did not. Rows that fit a cache are left alone.
+constexpr std::size_t stream_ahead = 2048;
+constexpr std::size_t stream_from = 64 * 1024;
+
 template <class Kernel>
 [[gnu::always_inline]] inline void run_rows(const Kernel& kernel, const void* base, std::size_t n,
                                             std::size_t stride, typename Kernel::Out* out) {
     const Byte* row = static_cast<const Byte*>(base);
+    const bool streaming = Kernel::prefetch_in_order && n * stride >= stream_from;
     std::size_t i = 0;
     for (; i + 4 <= n; i += 4, row += 4 * stride) {
+        if (streaming) prefetch_range(row + stream_ahead, 4 * stride);
         const Byte* const rows[4] = {row, row + stride, row + 2 * stride, row + 3 * stride};
         kernel.template run<4>(rows, out + i);
     }
@@ -56,7 +64,8 @@ template <class Kernel>
 }
 
 /// Gathered rows are requested 8 rows early, and only their first 8 lines: the hardware follows the
-/// rest by itself, and requests for all 48 lines of a row of 3 KB made it 1.5 times slower than none.
+/// rest by itself, and requests for all 48 lines of a row of 3 KB made it 1.5 times slower than
+/// none.
 constexpr std::size_t gather_ahead = 8;
 constexpr std::size_t gather_bytes = 8 * cache_line;
 

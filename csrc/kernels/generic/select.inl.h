@@ -1,7 +1,7 @@
-// Keeping the indices whose value passes a threshold, over a register type F of floats that also has
-// broadcast(value), operator *, from_int(ints, i, shift), from_int_first(ints, i, count, shift);
-// below(a, b), at_most(a, b): one bit a lane, never set by NaN;
-// append_indices(mask, first, out), append(mask, values, out): the chosen lanes, packed.
+// Keeping the indices whose value passes a threshold, over a register type F of floats that also
+// has broadcast(value), operator *, from_int(ints, i, shift), from_int_first(ints, i, count,
+// shift); below(a, b), at_most(a, b): one bit a lane, never set by NaN; append_indices(mask, first,
+// out), append(mask, values, out): the chosen lanes, packed.
 #pragma once
 
 #include "kernels/generic/half.inl.h"
@@ -63,7 +63,9 @@ std::size_t select_bound(const std::int32_t* dots, std::size_t n, const BoundRow
     };
     std::size_t i = 0;
     for (; i + F::lanes <= n; i += F::lanes) {
-        const auto load = [&](const float* v) { return F::template load<Scalar::f32>(bytes(v), i); };
+        const auto load = [&](const float* v) {
+            return F::template load<Scalar::f32>(bytes(v), i);
+        };
         const F dot = F::from_int(dots, i, query.shift);
         keep(formula({dot, load(rows.add), load(rows.scale), load(rows.error)}), ~0u, i);
     }

@@ -34,9 +34,7 @@ template <class T, int R, int P, class Out>
                                               const TileShape& shape, Out* out) {
     constexpr int V = T::vectors;
     typename T::Sum sums[R][P * V];
-    unrolled<R>([&](auto r) {
-        unrolled<P * V>([&](auto c) { sums[r][c] = T::Sum::zero(); });
-    });
+    unrolled<R>([&](auto r) { unrolled<P * V>([&](auto c) { sums[r][c] = T::Sum::zero(); }); });
     const std::size_t left_stride = shape.left_stride;
     const std::size_t panel_bytes = shape.units * panel_line;
     for (std::size_t k = 0; k < shape.units; ++k) {
@@ -63,7 +61,8 @@ template <class T, int R, int P, class Out>
                                                Out* out) {
     std::size_t i = 0;
     for (; i + R <= count; i += R)
-        tile_block<T, R, P>(left + i * shape.left_stride, panels, shape, out + i * shape.out_stride);
+        tile_block<T, R, P>(left + i * shape.left_stride, panels, shape,
+                            out + i * shape.out_stride);
     if constexpr (R > 1)
         tile_column<T, R / 2, P>(left + i * shape.left_stride, count - i, panels, shape,
                                  out + i * shape.out_stride);

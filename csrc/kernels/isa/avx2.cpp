@@ -1,8 +1,7 @@
 // AVX2 with FMA and F16C: every kernel.
-#include "kernels/isa/avx2.inl.h"
-
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/select.inl.h"
+#include "kernels/isa/avx2.inl.h"
 
 namespace nearfield::kernels {
 namespace {

@@ -100,8 +100,7 @@ struct F32x8 {
     }
     template <Scalar S>
     void store(Byte* row, std::size_t i) const {
-        if constexpr (S == Scalar::f32)
-            _mm256_storeu_ps(reinterpret_cast<float*>(row + 4 * i), v);
+        if constexpr (S == Scalar::f32) _mm256_storeu_ps(reinterpret_cast<float*>(row + 4 * i), v);
         if constexpr (S == Scalar::i8)
             _mm_storel_epi64(reinterpret_cast<__m128i*>(row + i), narrow_to_i8(v));
         if constexpr (S == Scalar::f16 || S == Scalar::bf16)

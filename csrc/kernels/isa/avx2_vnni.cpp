@@ -6,8 +6,8 @@ namespace {
 
 struct BytesVnni : BytesAvx2 {
     static I32x8 madd(I32x8 sum, I16x32 a, I16x32 b) {
-        return {_mm256_dpwssd_avx_epi32(_mm256_dpwssd_avx_epi32(sum.v, a.even, b.even), a.odd,
-                                        b.odd)};
+        return {
+            _mm256_dpwssd_avx_epi32(_mm256_dpwssd_avx_epi32(sum.v, a.even, b.even), a.odd, b.odd)};
     }
     template <int bits>
     static I32x8 dot(I32x8 sum, U8x32 codes, const U8x32* query) {

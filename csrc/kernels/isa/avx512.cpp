@@ -1,8 +1,7 @@
 // AVX-512 F, BW, DQ and VL (with FMA and F16C): every kernel.
-#include "kernels/isa/avx512.inl.h"
-
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/select.inl.h"
+#include "kernels/isa/avx512.inl.h"
 #include "kernels/isa/avx512_graph.inl.h"
 
 namespace nearfield::kernels {
@@ -42,9 +41,7 @@ struct TileI8 : TileAvx512 {
     static constexpr int rows = 8, panels = 2;
     using Sum = I32x16;
     using Right = I16x64;
-    static Right load_left(const Byte* at) {
-        return BytesAvx512::widen<Scalar::i8>({unit(at)});
-    }
+    static Right load_left(const Byte* at) { return BytesAvx512::widen<Scalar::i8>({unit(at)}); }
     static Right load_right(const Byte* at, int) {
         return BytesAvx512::widen<Scalar::u8>({line(at)});
     }

@@ -10,7 +10,9 @@
 namespace nearfield::kernels {
 namespace {
 
-inline __mmask16 first_lanes(std::size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+inline __mmask16 first_lanes(std::size_t count) {
+    return static_cast<__mmask16>((1u << count) - 1);
+}
 inline __mmask64 first_bytes(std::size_t count) { return (__mmask64{1} << count) - 1; }
 
 inline __m512i widen_to_floats(__m256i bf16) {
@@ -46,8 +48,8 @@ struct F32x16 {
     static F32x16 load(const Byte* row, std::size_t i) {
         if constexpr (S == Scalar::f32) return {_mm512_loadu_ps(row + 4 * i)};
         if constexpr (S == Scalar::i8)
-            return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(
-                _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + i))))};
+            return {_mm512_cvtepi32_ps(
+                _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row + i))))};
         const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + 2 * i));
         if constexpr (S == Scalar::f16) return {_mm512_cvtph_ps(half)};
         if constexpr (S == Scalar::bf16) return {_mm512_castsi512_ps(widen_to_floats(half))};
@@ -57,8 +59,7 @@ struct F32x16 {
         const __mmask16 mask = first_lanes(count);
         if constexpr (S == Scalar::f32) return {_mm512_maskz_loadu_ps(mask, row + 4 * i)};
         if constexpr (S == Scalar::i8)
-            return {_mm512_cvtepi32_ps(
-                _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, row + i)))};
+            return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, row + i)))};
         const __m256i half = _mm256_maskz_loadu_epi16(mask, row + 2 * i);
         if constexpr (S == Scalar::f16) return {_mm512_cvtph_ps(half)};
         if constexpr (S == Scalar::bf16) return {_mm512_castsi512_ps(widen_to_floats(half))};
@@ -93,7 +94,8 @@ struct F32x16 {
         return shifted(_mm512_maskz_loadu_epi32(first_lanes(count), ints + i), shift);
     }
     static void append_indices(unsigned mask, std::uint32_t first, std::uint32_t* out) {
-        const __m512i iota = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m512i iota =
+            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
         const __m512i index = _mm512_add_epi32(iota, _mm512_set1_epi32(static_cast<int>(first)));
         // Compressing in a register: compress-to-memory takes hundreds of cycles on Zen 4.
         _mm512_mask_storeu_epi32(out, first_lanes(popcount(mask)),
@@ -132,12 +134,8 @@ struct F32x16 {
     friend F32x16 operator-(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
     friend F32x16 operator*(F32x16 a, F32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
     friend F32x16 fma(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-    friend unsigned below(F32x16 a, F32x16 b) {
-        return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ);
-    }
-    friend unsigned at_most(F32x16 a, F32x16 b) {
-        return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ);
-    }
+    friend unsigned below(F32x16 a, F32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+    friend unsigned at_most(F32x16 a, F32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ); }
 
   private:
     static F32x16 shifted(__m512i ints, std::int32_t shift) {
@@ -160,8 +158,8 @@ struct I32x16 {
             _mm512_add_epi32(_mm512_unpacklo_epi32(c.v, d.v), _mm512_unpackhi_epi32(c.v, d.v));
         const __m512i abcd =
             _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-        const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(abcd),
-                                              _mm512_extracti64x4_epi64(abcd, 1));
+        const __m256i half =
+            _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
         _mm_storeu_si128(
             reinterpret_cast<__m128i*>(out),
             _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
@@ -231,8 +229,8 @@ struct BytesAvx512 {
         }
     }
     static I32x16 popcount(I32x16 sum, U8x64 x) {
-        const __m512i counts = _mm512_broadcast_i32x4(
-            _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+        const __m512i counts =
+            _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
         const __m512i of_bytes = _mm512_add_epi8(_mm512_shuffle_epi8(counts, part<4>(x, 0)),
                                                  _mm512_shuffle_epi8(counts, part<4>(x, 1)));
         return sum + I32x16{_mm512_sad_epu8(of_bytes, _mm512_setzero_si512())};

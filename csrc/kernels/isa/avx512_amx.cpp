@@ -9,7 +9,7 @@ namespace nearfield::kernels {
 namespace {
 
 constexpr std::size_t tile_rows = 16;
-constexpr std::size_t tile_bytes = 64;             // of a row of a tile
+constexpr std::size_t tile_bytes = 64;  // of a row of a tile
 
 struct alignas(64) TileConfig {
     std::uint8_t palette = 1;

@@ -11,9 +11,8 @@ struct BytesVnni : BytesAvx512 {
     template <int bits>
     static I32x16 dot(I32x16 sum, U8x64 codes, const U8x64* query) {
         keep_in_register(codes);
-        unrolled<8 / bits>([&](auto p) {
-            sum.v = _mm512_dpbusd_epi32(sum.v, part<bits>(codes, p), query[p].v);
-        });
+        unrolled<8 / bits>(
+            [&](auto p) { sum.v = _mm512_dpbusd_epi32(sum.v, part<bits>(codes, p), query[p].v); });
         return sum;
     }
     /// The product takes unsigned with signed bytes, so rows move up by 128.

@@ -5,9 +5,7 @@ namespace nearfield::kernels {
 namespace {
 
 struct BytesPopcount : BytesAvx512 {
-    static I32x16 popcount(I32x16 sum, U8x64 x) {
-        return sum + I32x16{_mm512_popcnt_epi32(x.v)};
-    }
+    static I32x16 popcount(I32x16 sum, U8x64 x) { return sum + I32x16{_mm512_popcnt_epi32(x.v)}; }
 };
 
 constexpr Kernels avx512_vpopcntdq_table() {

@@ -60,8 +60,7 @@ struct F32x4 {
     template <Scalar S>
     void store(Byte* row, std::size_t i) const {
         if constexpr (S == Scalar::f32) vst1q_u8(row + 4 * i, vreinterpretq_u8_f32(v));
-        if constexpr (S == Scalar::f16)
-            vst1_u8(row + 2 * i, vreinterpret_u8_f16(vcvt_f16_f32(v)));
+        if constexpr (S == Scalar::f16) vst1_u8(row + 2 * i, vreinterpret_u8_f16(vcvt_f16_f32(v)));
         if constexpr (S == Scalar::bf16)
             vst1_u8(row + 2 * i, vreinterpret_u8_u16(narrow_to_bf16(v)));
         if constexpr (S == Scalar::i8)
@@ -282,9 +281,8 @@ struct Transpose4 {
                           std::size_t bytes, std::size_t lines, Byte* out) {
         for (std::size_t g = 0; g < panel_rows; g += 4) {
             uint32x4_t r[4];
-            unrolled<4>([&](auto i) {
-                r[i] = load(rows + (g + i) * stride, g + i < count, bytes);
-            });
+            unrolled<4>(
+                [&](auto i) { r[i] = load(rows + (g + i) * stride, g + i < count, bytes); });
             const uint32x4_t a = vzip1q_u32(r[0], r[2]), b = vzip2q_u32(r[0], r[2]);
             const uint32x4_t c = vzip1q_u32(r[1], r[3]), d = vzip2q_u32(r[1], r[3]);
             const uint32x4_t columns[4] = {vzip1q_u32(a, c), vzip2q_u32(a, c), vzip1q_u32(b, d),

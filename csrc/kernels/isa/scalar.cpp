@@ -140,9 +140,7 @@ struct TileBf16 {
                 bfloat_to_float(read<std::uint16_t>(unit, 1))};
     }
     static Pair load_right(const Byte* line, int i) { return load_left(line + unit_bytes * i); }
-    static Sum madd(Sum sum, Pair x, Pair y) {
-        return {sum.v + x.low * y.low + x.high * y.high};
-    }
+    static Sum madd(Sum sum, Pair x, Pair y) { return {sum.v + x.low * y.low + x.high * y.high}; }
     static void store(float* out, Sum sum) { *out = sum.v; }
 };
 
