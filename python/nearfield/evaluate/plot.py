@@ -71,6 +71,8 @@ def _name(axis: Any, title: str, x: str, y: str) -> None:
 def _curve(axis: Any, rows: Sequence[SweepRow], chosen: dict[str, int], k: int) -> None:
     ordered = sorted(rows, key=lambda row: row.recall)
     front = pareto_front(rows)
+    by_setting = sorted(rows, key=lambda row: tuple(row.setting.values()))
+    axis.plot([r.recall for r in by_setting], [r.qps for r in by_setting], color=GREY, linewidth=1)
     axis.plot([r.recall for r in front], [r.qps for r in front], color=BLUE, linewidth=2)
     name = next(iter(ordered[0].setting), "")
     for row in ordered:
@@ -84,6 +86,9 @@ def _curve(axis: Any, rows: Sequence[SweepRow], chosen: dict[str, int], k: int) 
             color=ORANGE if mine else INK, fontsize=9 if mine else 8, annotation_clip=False,
         )  # fmt: skip
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:,.0f}")
+    axis.yaxis.set_minor_formatter("{x:,.0f}")
+    axis.tick_params(which="minor", colors=INK, labelsize=9)
     axis.margins(x=0.12, y=0.15)
     _name(axis, f"recall@{k} against speed ({name})", f"recall@{k}", "queries a second, 1 thread")
 

@@ -31,9 +31,10 @@ def setting_range(index: "Index", k: int) -> tuple[int, int]:
 
 
 def default_grid(index: "Index", k: int, steps: int = 7) -> list[int]:
-    """Give values a factor of two apart, from the least that makes sense."""
+    """Give values a factor of two apart, from the least that makes sense, and the present one."""
     least, greatest = setting_range(index, k)
     values = [least]
     while len(values) < steps and values[-1] < greatest:
         values.append(min(greatest, values[-1] * 2))
-    return values
+    present = (max(least, value) for value in current_setting(index).values())
+    return sorted({*values, *present})
