@@ -22,7 +22,10 @@ FilterSpec as_filter(const py::object& filter) {
     if (filter.is_none()) return spec;
     const auto pair = filter.cast<py::tuple>();
     const auto kind = pair[0].cast<std::string>();
-    if (kind == "mask") {
+    if (kind == "prepared") {
+        spec.kind = Kind::prepared;
+        spec.prepared = pair[1].cast<const PreparedFilter*>();
+    } else if (kind == "mask") {
         const auto mask = pair[1].cast<py::array_t<bool, py::array::c_style>>();
         spec.kind = Kind::mask;
         spec.mask = reinterpret_cast<const std::uint8_t*>(mask.data());
@@ -179,6 +182,9 @@ std::unique_ptr<FlatIndex> make_flat(std::size_t dim, const char* metric, const 
 }  // namespace
 
 void bind_index(py::module_& m) {
+    py::class_<PreparedFilter>(m, "PreparedFilter")
+        .def("__len__", [](const PreparedFilter& filter) { return filter.count; });
+
     py::class_<Index>(m, "Index")
         .def("add", &add, py::arg("vectors"), py::arg("ids"), py::arg("threads"),
              py::arg("progress"))
@@ -209,6 +215,14 @@ void bind_index(py::module_& m) {
              py::arg("nprobe"), py::arg("filter"))
         .def("range_search", &range_search, py::arg("queries"), py::arg("radius"),
              py::arg("ef_search"), py::arg("nprobe"), py::arg("filter"), py::arg("threads"))
+        .def(
+            "prepare",
+            [](const Index& index, const py::object& filter) {
+                const FilterSpec spec = as_filter(filter);
+                const py::gil_scoped_release unlocked;
+                return index.prepare(spec);
+            },
+            py::arg("filter"))
         .def("contains", &Index::contains, py::arg("id"), py::call_guard<py::gil_scoped_release>())
         .def("ids",
              [](const Index& index) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace nearfield {
@@ -19,6 +20,27 @@ class Bitmap {
         size_ = size;
         if (value && old < size && old % 64) words_[old / 64] |= ~std::uint64_t{0} << (old % 64);
         if (size % 64 && !words_.empty()) words_.back() &= ~std::uint64_t{0} >> (64 - size % 64);
+    }
+
+    /// Becomes the set of i for which bytes[i], one of `size`, is not 0.
+    void pack(const std::uint8_t* bytes, std::size_t size) {
+        words_.assign((size + 63) / 64, 0);
+        size_ = size;
+        std::size_t i = 0;
+        for (; i + 8 <= size; i += 8) {  // eight bytes become one by a multiplication
+            std::uint64_t eight;
+            std::memcpy(&eight, bytes + i, 8);
+            if constexpr (std::endian::native == std::endian::little) {
+                constexpr std::uint64_t low = 0x7f7f7f7f7f7f7f7f;
+                const std::uint64_t ones = ((((eight & low) + low) | eight) & ~low) >> 7;
+                words_[i / 64] |= ((ones * 0x0102040810204080) >> 56) << (i % 64);
+            } else {
+                for (std::size_t j = i; j < i + 8; ++j)
+                    if (bytes[j]) set(j);
+            }
+        }
+        for (; i < size; ++i)
+            if (bytes[i]) set(i);
     }
 
     bool test(std::size_t i) const { return (words_[i / 64] >> (i % 64)) & 1; }

@@ -12,6 +12,11 @@ namespace {
 
 constexpr std::size_t max_slots = no_slot - 1;
 
+std::uint64_t next_serial() {
+    static std::atomic<std::uint64_t> made{0};
+    return ++made;
+}
+
 void check_distinct(const Id* ids, std::size_t n) {
     std::vector<Id> sorted(ids, ids + n);
     std::sort(sorted.begin(), sorted.end());
@@ -21,6 +26,8 @@ void check_distinct(const Id* ids, std::size_t n) {
 }
 
 }  // namespace
+
+Index::Index(Space space) : space_(std::move(space)), serial_(next_serial()) {}
 
 std::size_t Index::size() const {
     const std::shared_lock lock(mutex_);
@@ -91,6 +98,7 @@ std::size_t Index::remove(const Id* ids, std::size_t n, bool ignore_missing, con
     check_distinct(ids, n);
     const std::vector<Slot> slots = find_all(ids, n, ignore_missing);
     if (slots.empty()) return 0;
+    ++removals_;
     remove_slots(slots.data(), slots.size(), run);
     ids_.remove(slots.data(), slots.size());
     return slots.size();
@@ -108,6 +116,7 @@ void Index::compact(const Run& run) {
     std::vector<Slot> old_slots;
     old_slots.reserve(ids_.size());
     ids_.live().for_each([&](std::size_t slot) { old_slots.push_back(static_cast<Slot>(slot)); });
+    ++removals_;
     compact_slots(old_slots, run);
     ids_.compact();
 }
@@ -117,9 +126,22 @@ Index::Filter Index::resolve(const FilterSpec& spec, Bitmap& scratch) const {
     const bool holes = ids_.size() < ids_.slots();
     if (spec.kind == Kind::none)
         return holes ? Filter{&ids_.live(), ids_.size()} : Filter{nullptr, ids_.size()};
+    if (spec.kind == Kind::prepared) {
+        const PreparedFilter& ready = *spec.prepared;
+        require(ready.index == serial_ && ready.removals == removals_,
+                "filter must be prepared by this index and after its last removal");
+        if (ready.allowed.size() == ids_.slots()) return {&ready.allowed, ready.count};
+        scratch = ready.allowed;
+        scratch.resize(ids_.slots());
+        return {&scratch, ready.count};
+    }
     if (spec.kind == Kind::mask) {
         require(spec.size == ids_.size(), "filter must have one value a vector (", ids_.size(),
                 "), got ", spec.size);
+        if (!holes) {
+            scratch.pack(spec.mask, spec.size);
+            return {&scratch, scratch.count()};
+        }
         scratch = Bitmap(ids_.slots());
         std::size_t rank = 0;
         ids_.live().for_each([&](std::size_t slot) {
@@ -189,6 +211,18 @@ RangeResult Index::range_search(const MatrixView& queries, float radius, const S
             result.distances.push_back(neighbor.distance);
         }
     return result;
+}
+
+PreparedFilter Index::prepare(const FilterSpec& filter) const {
+    const std::shared_lock lock(mutex_);
+    PreparedFilter ready{serial_, removals_, {}, 0};
+    const Filter resolved = resolve(filter, ready.allowed);
+    if (!resolved.allowed)
+        ready.allowed = Bitmap(ids_.slots(), true);
+    else if (resolved.allowed != &ready.allowed)
+        ready.allowed = *resolved.allowed;
+    ready.count = resolved.count;
+    return ready;
 }
 
 Stats Index::stats() const {

@@ -19,13 +19,22 @@
 
 namespace nearfield {
 
+/// A filter worked out once for many searches of one index. Rows added later are not in it.
+struct PreparedFilter {
+    std::uint64_t index = 0;     // Index::serial_
+    std::uint64_t removals = 0;  // Index::removals_ when it was made
+    Bitmap allowed;              // by slot
+    std::size_t count = 0;
+};
+
 /// Which vectors may be results, as the user said it.
 struct FilterSpec {
-    enum class Kind { none, allow_ids, mask, exclude_ids };
+    enum class Kind { none, allow_ids, mask, exclude_ids, prepared };
     Kind kind = Kind::none;
     const Id* ids = nullptr;             // allow_ids, exclude_ids; unknown ids are ignored
     const std::uint8_t* mask = nullptr;  // one byte a live row, in the order of ids()
     std::size_t size = 0;
+    const PreparedFilter* prepared = nullptr;
 };
 
 /// Work done by a search, summed over its queries.
@@ -67,7 +76,7 @@ struct Stats {
 /// it to itself. Every argument is checked before anything changes.
 class Index {
   public:
-    explicit Index(Space space) : space_(std::move(space)) {}
+    explicit Index(Space space);
     virtual ~Index() = default;
     Index(const Index&) = delete;
     Index& operator=(const Index&) = delete;
@@ -96,6 +105,9 @@ class Index {
     /// Everything at distance <= radius.
     RangeResult range_search(const MatrixView& queries, float radius, const SearchParams& params,
                              const FilterSpec& filter, const Run& run) const;
+
+    /// Works a filter out. It holds until a vector is removed or the index compacted.
+    PreparedFilter prepare(const FilterSpec& filter) const;
 
     Stats stats() const;
     /// Throws CorruptIndex when an invariant does not hold.
@@ -137,6 +149,8 @@ class Index {
     Filter resolve(const FilterSpec& spec, Bitmap& scratch) const;
 
     IdMap ids_;
+    const std::uint64_t serial_;   // no other index of the process has it
+    std::uint64_t removals_ = 0;   // calls after which a slot may mean another vector
     mutable std::shared_mutex mutex_;
 };
 

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from nearfield._core import CorruptIndex, NotTrained, __version__
 from nearfield.config import build_config, get_num_threads, set_num_threads
-from nearfield.errors import UnknownId
+from nearfield.errors import (
+    CorruptCollection,
+    DataLossDetected,
+    EncoderMismatch,
+    ForkError,
+    LockedError,
+    PoisonedError,
+    StorageError,
+    UnknownId,
+)
 from nearfield.filters import exclude
 from nearfield.flat import Flat
 from nearfield.hnsw import HNSW
@@ -13,24 +22,34 @@ from nearfield.index import Index, Neighbors, RangeNeighbors
 from nearfield.kmeans import KMeans
 
 if TYPE_CHECKING:
-    from nearfield import embed, evaluate, viz
+    from nearfield import collection, embed, evaluate, viz
+    from nearfield.collection import Collection
     from nearfield.evaluate.build import build
     from nearfield.evaluate.estimate import estimate
     from nearfield.evaluate.metrics import compare_metrics
 
 __all__ = [
     "HNSW",
+    "Collection",
+    "CorruptCollection",
     "CorruptIndex",
+    "DataLossDetected",
+    "EncoderMismatch",
     "Flat",
+    "ForkError",
     "Index",
     "KMeans",
+    "LockedError",
     "Neighbors",
     "NotTrained",
+    "PoisonedError",
     "RangeNeighbors",
+    "StorageError",
     "UnknownId",
     "__version__",
     "build",
     "build_config",
+    "collection",
     "compare_metrics",
     "embed",
     "estimate",
@@ -42,8 +61,9 @@ __all__ = [
 ]
 
 # Imported when first named, so that `import nearfield` stays quick.
-_MODULES = ("embed", "evaluate", "viz")
+_MODULES = ("collection", "embed", "evaluate", "viz")
 _FUNCTIONS = dict.fromkeys(("build", "compare_metrics", "estimate"), "evaluate")
+_FUNCTIONS["Collection"] = "collection"
 
 
 def __getattr__(name: str) -> Any:

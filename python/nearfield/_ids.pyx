@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t
 
 
@@ -78,3 +79,8 @@ cdef class StringIds:
             if flat[i] >= 0:
                 view[i] = names[flat[i]]
         return out.reshape(np.shape(keys))
+
+
+def keep_for_ever(object value not None):
+    """Never let the value be finalized, not even when the interpreter ends."""
+    Py_INCREF(value)

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Exclude", "exclude"]
+from nearfield._core import PreparedFilter
+
+__all__ = ["Exclude", "PreparedFilter", "exclude"]
 
 
 class Exclude(NamedTuple):
@@ -41,10 +43,12 @@ def exclude(ids: Any) -> Exclude:
 
 def as_core_filter(
     filter: Any, as_keys: Callable[[Any], NDArray[np.int64]]
-) -> tuple[str, NDArray[Any]] | None:
+) -> tuple[str, Any] | None:
     """Translate the public filter into what the core takes; `as_keys` turns ids into int64."""
     if filter is None:
         return None
+    if isinstance(filter, PreparedFilter):
+        return "prepared", filter
     if isinstance(filter, Exclude):
         return "exclude", as_keys(filter.ids)
     if isinstance(filter, (list, tuple)) and filter and isinstance(filter[0], (bool, np.bool_)):

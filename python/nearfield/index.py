@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from nearfield import _core
 from nearfield._ids import StringIds
 from nearfield.errors import UnknownId
-from nearfield.filters import as_core_filter
+from nearfield.filters import PreparedFilter, as_core_filter
 from nearfield.ids import as_int_ids, as_names, is_single
 from nearfield.progress import Progress, reporting
 
@@ -225,6 +225,23 @@ class Index:
             self._core.compact(threads, report)
             if self._strings is not None:
                 self._strings.forget_removed()
+
+    def prepare(self, filter: Any) -> PreparedFilter:
+        """Work out a filter once, for many searches.
+
+        Parameters
+        ----------
+        filter : optional
+            As for `search`.
+
+        Returns
+        -------
+        PreparedFilter
+            For the `filter` argument of `search` and `range_search` of this index; its length is
+            how many vectors it lets in. Vectors added later are not in it. A removal or `compact`
+            ends it: searches with it then raise ValueError.
+        """
+        return self._core.prepare(as_core_filter(filter, self._as_filter_keys))
 
     def stats(self) -> dict[str, Any]:
         """Tell facts about the index: kind, n, dim, deleted share, and bytes by part."""

@@ -1,0 +1,47 @@
+"""Ids, texts and metadata of rows met lately, so that few searches ask the database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+__all__ = ["RowCache"]
+
+Entry = tuple[int | str, str | None, str | None]  # id, text, metadata as JSON
+_OVERHEAD = 300  # bytes: the dict's share, the tuple, the heads of its strings
+
+
+class RowCache:
+    """Entries by slot, up to so many bytes; the oldest go first.
+
+    A slot always means the same row, so an entry is never wrong. Reading takes no lock.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._entries: dict[int, Entry] = {}
+        self._lock = threading.Lock()
+
+    def get(self, slot: int) -> Entry | None:
+        return self._entries.get(slot)
+
+    def put_many(self, entries: Iterable[tuple[int, Entry]]) -> None:
+        with self._lock:
+            for slot, entry in entries:
+                if slot not in self._entries:
+                    self._entries[slot] = entry
+                    self._used += _size(entry)
+            while self._used > self._limit and self._entries:
+                oldest = next(iter(self._entries))
+                self._used -= _size(self._entries.pop(oldest))
+
+    def drop(self, slot: int) -> None:
+        with self._lock:
+            entry = self._entries.pop(slot, None)
+            if entry is not None:
+                self._used -= _size(entry)
+
+
+def _size(entry: Entry) -> int:
+    return _OVERHEAD + sum(len(value) for value in entry if isinstance(value, str))

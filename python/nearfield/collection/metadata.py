@@ -1,0 +1,96 @@
+"""Metadata is JSON: what may be stored, and how it becomes text and back."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "as_json", "as_metadata", "check_fields", "look_up"]
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+_ABSENT = object()
+
+
+def as_json(metadata: Any, name: str) -> str | None:
+    """Check one row's metadata and give it as JSON text; None for none.
+
+    Raises
+    ------
+    TypeError
+        If it is no dict with str keys, or holds what JSON has not.
+    ValueError
+        If a number is not finite, a text is not valid Unicode, or it is too deep or too long.
+    """
+    if metadata is None:
+        return None
+    if not isinstance(metadata, Mapping):
+        raise TypeError(f"{name} must be a dict or None, got {type(metadata).__name__}")
+    if not metadata:
+        return None
+    _check(metadata, name, 1)
+    try:
+        text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), default=dict)
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be valid Unicode, got a lone surrogate") from None
+    if size > MAX_BYTES:
+        raise ValueError(f"{name} must take at most {MAX_BYTES:,} bytes as JSON, got {size:,}")
+    return text
+
+
+def as_metadata(text: str | None) -> dict[str, Any]:
+    """Stored metadata as a dict of its own."""
+    return {} if text is None else json.loads(text)
+
+
+def _check(value: Any, name: str, depth: int) -> None:
+    if value is None or isinstance(value, (str, bool)):
+        return
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"{name} must fit int64, got {value}")
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value}")
+        return
+    if depth > MAX_DEPTH:
+        raise ValueError(f"{name} must be at most {MAX_DEPTH} levels deep, got more")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"{name} must have str keys, got {key!r}")
+            _check(inner, f"{name}[{key!r}]", depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _check(inner, f"{name}[...]", depth + 1)
+    else:
+        raise TypeError(f"{name} must be JSON (str, number, bool, None, list or dict), "
+                        f"got {type(value).__name__}")  # fmt: skip
+
+
+def look_up(metadata: Mapping[str, Any], field: str, absent: Any = _ABSENT) -> Any:
+    """The value of the field of that very name, else along the dots, else `absent`."""
+    if field in metadata:
+        return metadata[field]
+    value: Any = metadata
+    for part in field.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return absent
+        value = value[part]
+    return value
+
+
+def check_fields(fields: Sequence[str]) -> tuple[str, ...]:
+    """Names of declared fields, checked."""
+    if isinstance(fields, str):
+        raise TypeError("fields must be a sequence of str, got str")
+    names = tuple(fields)
+    for name in names:
+        if not isinstance(name, str) or not name or name.startswith("$"):
+            raise ValueError(f"fields must be names that do not begin with '$', got {name!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"fields must be distinct, got {list(names)}")
+    return names

@@ -1,0 +1,279 @@
+"""The half of a collection's face that changes nothing: facts, searches, reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nearfield.arrays import as_matrix
+from nearfield.collection.hits import Hit, Item, score
+from nearfield.collection.inputs import as_ids, as_texts, as_vectors
+from nearfield.collection.opening import Opened
+from nearfield.collection.where import Where, parse
+from nearfield.errors import UnknownId
+from nearfield.ids import is_single
+
+__all__ = ["Reading"]
+
+_EVERY: Any = object()
+
+
+class Reading:
+    """What a `Collection` can do without writing."""
+
+    def __init__(self, encoder: Any) -> None:
+        self._open: Opened | None = None
+        self._encoder = encoder
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._ready().folder
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of a vector."""
+        return self._ready().store.settings.dim
+
+    @property
+    def metric(self) -> str:
+        """'cosine', 'dot' or 'l2'."""
+        return self._ready().store.settings.metric
+
+    def __len__(self) -> int:
+        return self._ready().store.rows.state.n
+
+    def __contains__(self, id: object) -> bool:
+        if not isinstance(id, (int, str, np.integer)) or isinstance(id, bool):
+            return False
+        return self._ready().store.rows.slots_of(as_ids(id))[0] is not None
+
+    def __repr__(self) -> str:
+        if self._open is None:
+            return "Collection(closed)"
+        facts = f"n={len(self):,}, dim={self.dim}, metric={self.metric!r}"
+        return f"Collection({str(self.path)!r}, {facts})"
+
+    def stats(self) -> dict[str, Any]:
+        """Tell facts: rows, rows that wait for the index, segments, changes, failures."""
+        opened = self._ready()
+        store = opened.store
+        views = list(store.view.segments())
+        sealed = [view for view in views if view.segment.sealed]
+        error = opened.catch_up.error if opened.catch_up else None
+        return {
+            "n": store.rows.state.n,
+            "dim": store.settings.dim,
+            "metric": store.settings.metric,
+            "last_seq": store.rows.state.last_seq,
+            "waiting": sum(view.live for view in views if not view.segment.sealed),
+            "segments": [view.live for view in sealed],
+            "dead": sum(view.n_dead for view in views),
+            "partitions": sum(
+                any(view.live for view in part) for part in store.view.parts.values()
+            ),
+            "fields": {name: field.distinct for name, field in store.fields.items()},
+            "index_bytes": sum(view.segment.index.stats()["bytes"]["total"] for view in views),
+            "catch_up_error": None if error is None else str(error),
+        }
+
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        *,
+        where: Mapping[str, Any] | None = None,
+        partition: Any = _EVERY,
+        ef_search: int | None = None,
+        threads: int = 0,
+    ) -> Any:
+        """Find the nearest rows.
+
+        Parameters
+        ----------
+        query : str, sequence of str, or array_like of shape (dim,) or (nq, dim)
+            Texts need the encoder.
+        k : int, at least 1, default 10
+        where : dict, optional
+            A condition on metadata: ``{"lang": "ko", "year": {">=": 2023}}``. Comparisons:
+            ``== != < <= > >= in "not in" contains exists``; ``$and``, ``$or`` (lists) and
+            ``$not``. Values of different types are never equal or ordered, except int and float;
+            ``!=`` and ``not in`` hold where the field is missing; ``contains`` looks for an
+            element of a list or a part of a text; ``a.b`` looks into a dict.
+        partition : int, str or None, optional
+            Only this part of a collection with `partition_by`; None is the part of rows without
+            the field.
+        ef_search : int, optional
+            Passed to an index that has it.
+        threads : int, default 0
+            0 means all.
+
+        Returns
+        -------
+        list of Hit, or list of lists of Hit for many queries
+            At most k, nearest first; fewer where fewer rows may be results.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the query, k or `where` is malformed.
+        """
+        vectors, single = self._as_queries(query)
+        condition, part = self._as_condition(where, partition)
+        options: dict[str, Any] = {"threads": threads}
+        if ef_search is not None:
+            options["ef_search"] = ef_search
+        for _attempt in range(8):
+            slots, distances = self._nearest(vectors, k, condition, part, options)
+            hits = self._hits(slots, distances)
+            if hits is not None:
+                return hits[0] if single else hits
+        with self._ready().store.writing:  # rows were replaced under each attempt
+            hits = self._hits(*self._nearest(vectors, k, condition, part, options))
+        return (hits or [[]])[0] if single else hits
+
+    def _nearest(
+        self,
+        vectors: NDArray[np.float32],
+        k: int,
+        where: Where | None,
+        part: Any,
+        options: Mapping[str, Any],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Slots and distances, (nq, k) each, padded with -1 and +inf."""
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+            raise TypeError(f"k must be an int, got {type(k).__name__}")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        store = self._ready().store
+        fields = store.fields if where is None else store.ensure_fields(where.fields)
+        view = store.view
+        chosen = list(view.segments(part, part is _EVERY))
+        k = min(int(k), max(1, sum(segment.live for segment in chosen)))
+        return view.search(vectors, k, where, chosen, fields, options)
+
+    def _hits(
+        self, slots: NDArray[np.int64], distances: NDArray[np.float32]
+    ) -> list[list[Hit]] | None:
+        """Rows of these slots, None if one of them is held no more."""
+        opened = self._ready()
+        metric, entries = opened.store.settings.metric, opened.store.entries
+        out = []
+        for row, far in zip(slots.tolist(), distances.tolist(), strict=True):
+            row = [slot for slot in row if slot >= 0]
+            found = entries(row)
+            if found is None:
+                return None
+            out.append(
+                [
+                    Hit(id, distance, score(metric, distance), text, metadata)
+                    for (id, text, metadata), distance in zip(found, far, strict=False)
+                ]
+            )
+        return out
+
+    def get(self, ids: Any, *, missing: str = "raise") -> Any:
+        """Give rows by id: an Item for one id, a list of them for many.
+
+        Parameters
+        ----------
+        ids : int, str or sequence of them
+        missing : {"raise", "ignore"}
+            "ignore" leaves ids out that are not held.
+
+        Raises
+        ------
+        UnknownId
+            If an id is not held and `missing` is "raise".
+        """
+        if missing not in ("raise", "ignore"):
+            raise ValueError(f"missing must be 'raise' or 'ignore', got {missing!r}")
+        store = self._ready().store
+        listed = as_ids(ids)
+        found = store.rows.rows_of(listed)
+        if missing == "raise":
+            for id, row in zip(listed, found, strict=True):
+                if row is None:
+                    raise UnknownId(f"ids must be in the collection, got {id!r}")
+        items = [store.as_item(row) for row in found if row is not None]
+        return items[0] if is_single(ids) and items else items
+
+    def count(self, where: Mapping[str, Any] | None = None, *, partition: Any = _EVERY) -> int:
+        """Count rows that meet a condition; arguments as for `search`."""
+        condition, part = self._as_condition(where, partition)
+        store = self._ready().store
+        fields = store.fields if condition is None else store.ensure_fields(condition.fields)
+        return sum(
+            view.count(condition, fields) for view in store.view.segments(part, part is _EVERY)
+        )
+
+    def iterate(
+        self, where: Mapping[str, Any] | None = None, *, partition: Any = _EVERY
+    ) -> Iterator[Item]:
+        """Go through the rows that meet a condition, in the order in which they were written.
+
+        Rows written meanwhile do not come; rows deleted meanwhile may be missing.
+        """
+        condition, part = self._as_condition(where, partition)
+        store = self._ready().store
+        fields = store.fields if condition is None else store.ensure_fields(condition.fields)
+        views = list(store.view.segments(part, part is _EVERY))
+        chosen = [
+            view.segment.slots.view(view.n)[view.matching(condition, fields)] for view in views
+        ]
+        slots = np.sort(np.concatenate(chosen)).tolist() if chosen else []
+        for start in range(0, len(slots), 256):
+            for row in self._ready().store.rows.rows(slots[start : start + 256]):
+                if row is not None:
+                    yield store.as_item(row)
+
+    def __iter__(self) -> Iterator[Item]:
+        return self.iterate()
+
+    def _ready(self, *, writing: bool = False) -> Opened:
+        opened = self._open
+        if opened is None:
+            raise ValueError("the collection must be open, got a call after close()")
+        opened.check_process()
+        if writing:
+            opened.check_writable()
+        return opened
+
+    def _encode(self, texts: list[str], kind: str) -> NDArray[np.float32]:
+        opened = self._ready()
+        encoder, settings = self._encoder, opened.store.settings
+        if encoder is None:
+            made = f", made with the encoder {settings.encoder!r}" if settings.encoder else ""
+            raise ValueError(f"texts must come with vectors or an encoder{made}, got neither")
+        encode = encoder.encode_document if kind == "document" else encoder.encode_query
+        vectors = as_vectors(encode(texts), None)
+        if vectors.shape != (len(texts), settings.dim):
+            raise ValueError(
+                f"encoder must give vectors of shape ({len(texts)}, {settings.dim}), "
+                f"got {vectors.shape}"
+            )
+        return vectors
+
+    def _as_queries(self, query: Any) -> tuple[NDArray[np.float32], bool]:
+        """Queries as (nq, dim), and whether the user put one."""
+        if isinstance(query, str):
+            return self._encode(as_texts(query, "query"), "query"), True
+        if isinstance(query, (list, tuple)) and query and isinstance(query[0], str):
+            return self._encode(as_texts(query, "query"), "query"), False
+        matrix = as_matrix(query, "query")
+        return (matrix[None, :], True) if matrix.ndim == 1 else (matrix, False)
+
+    def _as_condition(self, where: Any, partition: Any) -> tuple[Where | None, Any]:
+        condition = None if where is None else parse(where)
+        field = self._ready().store.settings.partition_by
+        if partition is not _EVERY and field is None:
+            raise ValueError("partition must be left out, as the collection has no partition_by")
+        if condition is not None and field is not None and partition is _EVERY:
+            only = condition.equals(field)
+            if isinstance(only, (int, str)) and not isinstance(only, bool):
+                partition = only
+        return condition, partition
