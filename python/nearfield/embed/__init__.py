@@ -7,6 +7,21 @@
 """
 
 from nearfield.embed.cache import default_cache_dir
-from nearfield.embed.encoder import Encoder, Kind, Model
+from nearfield.embed.encoder import Encoder
+from nearfield.embed.model import Kind, Model, Work
+from nearfield.embed.pooling import POOLINGS, pool
+from nearfield.embed.tokens import TokenVectors
+from nearfield.embed.word_vectors import WordVectors, read_word_vectors
 
-__all__ = ["Encoder", "Kind", "Model", "default_cache_dir"]
+__all__ = [
+    "POOLINGS",
+    "Encoder",
+    "Kind",
+    "Model",
+    "TokenVectors",
+    "WordVectors",
+    "Work",
+    "default_cache_dir",
+    "pool",
+    "read_word_vectors",
+]

