@@ -25,7 +25,8 @@ py::tuple visit(const std::string& layer, const Array<std::uint32_t>& row,
     std::vector<std::uint64_t> bits(visited.data(), visited.data() + visited.size());
     std::vector<std::uint32_t> slots(width + 16), factors(width + 16);
     const std::vector<std::uint8_t> codes(64);
-    const kernels::CodeRows view{codes.data(), 0, codes.size()};
+    const kernels::CodeRows view{codes.data(), 0, codes.size(),
+                                 static_cast<std::uint32_t>(64 * bits.size())};
     const std::size_t n = kernels::kernels_up_to(layer.c_str())
                               .visit(row.data(), width, bits.data(), view, slots.data(),
                                      factors.data());

@@ -236,6 +236,8 @@ void bind_index(py::module_& m) {
         .def("size", &Index::size, py::call_guard<py::gil_scoped_release>())
         .def("validate", &Index::validate, py::call_guard<py::gil_scoped_release>())
         .def("stats", &stats)
+        .def_property_readonly("kind", &Index::kind)
+        .def_property_readonly("read_only", &Index::read_only)
         .def_property_readonly("dim", [](const Index& index) { return index.space().dim(); })
         .def_property_readonly("metric",
                                [](const Index& index) { return index.space().metric().name; });

@@ -22,6 +22,7 @@ void bind_quantize(py::module_& m);
 void bind_index(py::module_& m);
 void bind_hnsw(py::module_& m);
 void bind_exact(py::module_& m);
+void bind_storage(py::module_& m);
 
 using FloatArray = py::array_t<float, py::array::c_style>;
 

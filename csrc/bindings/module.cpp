@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m) {
     bind_index(m);
     bind_hnsw(m);
     bind_exact(m);
+    bind_storage(m);
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 namespace nearfield {
@@ -13,6 +14,11 @@ class Bitmap {
   public:
     Bitmap() = default;
     explicit Bitmap(std::size_t size, bool value = false) { resize(size, value); }
+    /// Takes (size + 63) / 64 words; bits beyond the size are dropped.
+    Bitmap(std::size_t size, std::vector<std::uint64_t> words)
+        : words_(std::move(words)), size_(size) {
+        if (size % 64 && !words_.empty()) words_.back() &= ~std::uint64_t{0} >> (64 - size % 64);
+    }
 
     void resize(std::size_t size, bool value = false) {
         const std::size_t old = size_;

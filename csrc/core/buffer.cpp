@@ -50,7 +50,7 @@ std::byte* heap_allocate(std::size_t bytes) {
 }
 
 void release(std::byte* data, std::size_t capacity) {
-    if (!data) return;
+    if (capacity == 0) return;  // nothing, or a view
 #ifdef __linux__
     if (capacity >= map_threshold) {
         munmap(data, capacity);
@@ -63,6 +63,14 @@ void release(std::byte* data, std::size_t capacity) {
 }  // namespace
 
 Buffer::~Buffer() { release(data_, capacity_); }
+
+Buffer Buffer::view(const std::byte* data, std::size_t bytes, std::shared_ptr<const void> owner) {
+    Buffer made;
+    made.data_ = const_cast<std::byte*>(data);
+    made.size_ = bytes;
+    made.owner_ = std::move(owner);
+    return made;
+}
 
 void Buffer::reserve(std::size_t bytes) {
     if (bytes <= capacity_) return;
@@ -87,6 +95,7 @@ void Buffer::reserve(std::size_t bytes) {
         }
         data_ = static_cast<std::byte*>(fresh);
         capacity_ = wanted;
+        owner_.reset();
         return;
     }
 #endif
@@ -96,11 +105,13 @@ void Buffer::reserve(std::size_t bytes) {
     release(data_, capacity_);
     data_ = fresh;
     capacity_ = wanted;
+    owner_.reset();
 }
 
 void Buffer::resize(std::size_t bytes) {
     if (bytes > capacity_) reserve(bytes);
-    if (bytes < size_) std::memset(data_ + bytes, 0, size_ - bytes);  // regrown bytes read as zero
+    if (bytes < size_ && capacity_ > 0)
+        std::memset(data_ + bytes, 0, size_ - bytes);  // regrown bytes read as zero
     size_ = bytes;
 }
 

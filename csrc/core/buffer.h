@@ -1,7 +1,9 @@
-// Growable zero-filled memory for rows: 64-byte aligned, on huge pages once it is large.
+// Growable zero-filled memory for rows: 64-byte aligned, on huge pages once it is large. Or a view
+// of memory that somebody else holds, a mapped file.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 namespace nearfield {
@@ -18,6 +20,8 @@ class Buffer {
         swap(other);
         return *this;
     }
+    /// A view, which holds on to `owner` and must not be written to; growing it makes a copy.
+    static Buffer view(const std::byte* data, std::size_t bytes, std::shared_ptr<const void> owner);
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
 
@@ -42,12 +46,14 @@ class Buffer {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
         std::swap(capacity_, other.capacity_);
+        owner_.swap(other.owner_);
     }
 
   private:
     std::byte* data_ = nullptr;
     std::size_t size_ = 0;
-    std::size_t capacity_ = 0;  // mapped pages from map_threshold on, malloc below
+    std::size_t capacity_ = 0;  // mapped pages from map_threshold on, malloc below; 0 in a view
+    std::shared_ptr<const void> owner_;  // of a view
 };
 
 }  // namespace nearfield

@@ -62,6 +62,7 @@ std::vector<Slot> Index::find_all(const Id* ids, std::size_t n, bool ignore_miss
 }
 
 void Index::add(const MatrixView& vectors, const Id* ids, Id* ids_out, const Run& run) {
+    check_writable();
     space_.check("vectors", vectors, run);
     const std::unique_lock lock(mutex_);
     const std::size_t n = vectors.rows;
@@ -86,6 +87,7 @@ void Index::add(const MatrixView& vectors, const Id* ids, Id* ids_out, const Run
 }
 
 void Index::update(const Id* ids, const MatrixView& vectors, const Run& run) {
+    check_writable();
     space_.check("vectors", vectors, run);
     const std::unique_lock lock(mutex_);
     check_distinct(ids, vectors.rows);
@@ -94,6 +96,7 @@ void Index::update(const Id* ids, const MatrixView& vectors, const Run& run) {
 }
 
 std::size_t Index::remove(const Id* ids, std::size_t n, bool ignore_missing, const Run& run) {
+    check_writable();
     const std::unique_lock lock(mutex_);
     check_distinct(ids, n);
     const std::vector<Slot> slots = find_all(ids, n, ignore_missing);
@@ -111,6 +114,7 @@ void Index::get(const Id* ids, std::size_t n, float* out) const {
 }
 
 void Index::compact(const Run& run) {
+    check_writable();
     const std::unique_lock lock(mutex_);
     if (ids_.size() == ids_.slots()) return;
     std::vector<Slot> old_slots;
@@ -238,6 +242,25 @@ Stats Index::stats() const {
     stats.bytes = {{"ids", ids_.bytes()}};
     add_stats(stats);
     return stats;
+}
+
+void Index::check_writable() const {
+    if (read_only_)
+        throw ReadOnlyIndex("an index that views a file must not be changed; load it with mmap=False");
+}
+
+Space Index::space_from_state(StateReader& in) {
+    return Space(in.number("dim", 1, Space::max_dim), in.word("metric").c_str());
+}
+
+void Index::with_state(const std::function<void(const StateWriter&)>& use) const {
+    const std::shared_lock lock(mutex_);
+    StateWriter out;
+    out.number("dim", space_.dim());
+    out.word("metric", space_.metric().name);
+    ids_.state(out);
+    state_rows(out);
+    use(out);
 }
 
 void Index::validate() const {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
@@ -13,6 +14,7 @@
 
 #include "core/bitmap.h"
 #include "core/run.h"
+#include "core/state.h"
 #include "core/types.h"
 #include "store/id_map.h"
 #include "store/space.h"
@@ -113,6 +115,14 @@ class Index {
     /// Throws CorruptIndex when an invariant does not hold.
     void validate() const;
 
+    /// What this index is called in files; registry.h lists the kinds.
+    virtual const char* kind() const = 0;
+    /// Calls use(state) while nothing can change the index.
+    void with_state(const std::function<void(const StateWriter&)>& use) const;
+    /// From now on every change throws ReadOnlyIndex: the arrays view a file.
+    void make_read_only() { read_only_ = true; }
+    bool read_only() const { return read_only_; }
+
   protected:
     /// Rows that may be results: all live ones when `allowed` is null.
     struct Filter {
@@ -136,8 +146,15 @@ class Index {
                             const Run& run) const = 0;
     virtual void add_stats(Stats& stats) const = 0;
     virtual void validate_rows() const = 0;
+    /// Adds parameters and rows to what the base class has written.
+    virtual void state_rows(StateWriter& out) const = 0;
 
     const IdMap& ids_map() const { return ids_; }
+    /// For from_state of a kind: dim and metric, then the ids, before any row.
+    static Space space_from_state(StateReader& in);
+    void load_ids(StateReader& in) { ids_ = IdMap::from_state(in); }
+    /// Throws ReadOnlyIndex. Every change calls it first.
+    void check_writable() const;
     /// For what a kind changes outside the calls above.
     std::unique_lock<std::shared_mutex> alone() { return std::unique_lock(mutex_); }
     std::shared_lock<std::shared_mutex> shared() const { return std::shared_lock(mutex_); }
@@ -151,6 +168,7 @@ class Index {
     IdMap ids_;
     const std::uint64_t serial_;   // no other index of the process has it
     std::uint64_t removals_ = 0;   // calls after which a slot may mean another vector
+    bool read_only_ = false;
     mutable std::shared_mutex mutex_;
 };
 

@@ -91,14 +91,16 @@ using SelectBoundFn = std::size_t (*)(const std::int32_t* dots, std::size_t n,
 // Walking a graph. A row of links is `width` slots (a multiple of 16; unused ones are no_link and come
 // last) followed by as many factors: two float16, `add` in the lower half and `scale` in the upper.
 inline constexpr std::uint32_t no_link = 0xffffffff;
-/// Where the codes of slots lie, and how long one is.
+/// Where the codes of slots 0..n - 1 lie, and how long one is.
 struct CodeRows {
     const std::uint8_t* base;
     std::size_t stride, bytes;
+    std::uint32_t n;
 };
 /// Appends the links that `visited` (a bit a slot) has not seen, and their factors; marks them as
-/// seen and starts fetching their codes. Returns how many. `slots` and `factors` need room for
-/// width + 16 entries.
+/// seen and starts fetching their codes. Returns how many. A row ends at the first that is not below
+/// codes.n: no_link, or nonsense in a file that changed while it was mapped. `slots` and `factors`
+/// need room for width + 16 entries.
 using VisitFn = std::size_t (*)(const std::uint32_t* row, std::size_t width, std::uint64_t* visited,
                                 const CodeRows& codes, std::uint32_t* slots,
                                 std::uint32_t* factors);

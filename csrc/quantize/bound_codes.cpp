@@ -99,6 +99,23 @@ void BoundCodes::compact(const std::vector<Slot>& old_slots) {
     resize(old_slots.size());
 }
 
+void BoundCodes::state(StateWriter& out, std::size_t slots) const {
+    out.real("bounds.max_norm", static_cast<double>(max_norm_));
+    out.array("bounds.codes", codes_.as<std::uint8_t>(), slots * stride_);
+    out.array("bounds.add", add_.as<float>(), slots);
+    out.array("bounds.scale", scale_.as<float>(), slots);
+    out.array("bounds.error", error_.as<float>(), slots);
+}
+
+void BoundCodes::load(StateReader& in, std::size_t slots) {
+    max_norm_ = static_cast<float>(in.real("bounds.max_norm"));
+    codes_ = in.buffer("bounds.codes", Element::u8, slots * stride_);
+    add_ = in.buffer("bounds.add", Element::f32, slots);
+    scale_ = in.buffer("bounds.scale", Element::f32, slots);
+    error_ = in.buffer("bounds.error", Element::f32, slots);
+    size_ = slots;
+}
+
 void BoundCodes::prepare(const MatrixView& queries, QueryBlock& block) const {
     block.n = queries.rows;
     block.codes.resize(0);

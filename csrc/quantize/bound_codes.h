@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/state.h"
 #include "core/types.h"
 #include "kernels/kernels.h"
 #include "quantize/rotation.h"
@@ -56,6 +57,10 @@ class BoundCodes {
     /// As survivors(), reading what scan() left.
     std::size_t select(const QueryBlock& block, const Scratch& scratch, std::size_t i, Slot first,
                        std::size_t n, float threshold, Slot* slots, float* bounds) const;
+
+    /// The codes of the first `slots` rows.
+    void state(StateWriter& out, std::size_t slots) const;
+    void load(StateReader& in, std::size_t slots);
 
     static constexpr std::size_t max_scan = 256;
 

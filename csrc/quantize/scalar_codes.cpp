@@ -73,6 +73,22 @@ void ScalarCodes::train(const MatrixView& sample) {
     scale_ = spread > 1e-30 ? static_cast<float>(1 / std::sqrt(spread)) : 1.0f;
 }
 
+void ScalarCodes::state(StateWriter& out) const {
+    out.real("codes.scale", static_cast<double>(scale_));
+    out.array("codes.centre", centre_.data(), dim_);
+}
+
+void ScalarCodes::load(StateReader& in) {
+    const auto scale = static_cast<float>(in.real("codes.scale"));
+    if (!(scale > 0) || !std::isfinite(scale))
+        throw CorruptIndex(text("field codes.scale must be above 0, got ", scale), "fields");
+    centre_ = in.values<float>("codes.centre", dim_);
+    for (const float value : centre_)
+        if (!std::isfinite(value))
+            throw CorruptIndex(text("codes.centre must be finite, got ", value), "codes.centre");
+    scale_ = scale;
+}
+
 void ScalarCodes::rotate(const float* vector, float* out) const {
     for (std::size_t j = 0; j < dim_; ++j) out[j] = (vector[j] - centre_[j]) * scale_;
     std::fill(out + dim_, out + code_dim_, 0.0f);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/state.h"
 #include "core/types.h"
 #include "kernels/kernels.h"
 #include "quantize/rotation.h"
@@ -37,6 +38,10 @@ class ScalarCodes {
     /// Writes the code (stride bytes) of a rotated vector and returns its factors, as links carry
     /// them.
     std::uint32_t encode(const float* rotated, std::uint8_t* code) const;
+
+    /// What train() found; for a trained one.
+    void state(StateWriter& out) const;
+    void load(StateReader& in);
 
     /// A query made ready; one for each thread and query under way.
     struct Query {

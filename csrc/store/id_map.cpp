@@ -19,8 +19,14 @@ Slot IdMap::find(Id id) const {
         const auto slot = static_cast<Slot>(id);
         return live_.test(slot) ? slot : no_slot;
     }
-    for (std::size_t at = home(id); table_[at] != no_slot; at = (at + 1) & (table_.size() - 1))
-        if (ids_[table_[at]] == id) return table_[at];
+    std::size_t at = home(id);
+    // A table has room left; one in a file that changed while it was mapped might not end.
+    for (std::size_t tries = 0; tries < table_.size(); ++tries) {
+        const Slot slot = table_[at];
+        if (slot >= ids_.size()) return no_slot;
+        if (ids_[slot] == id) return slot;
+        at = (at + 1) & (table_.size() - 1);
+    }
     return no_slot;
 }
 
@@ -64,7 +70,7 @@ void IdMap::commit(const Slot* slots, const Id* ids, std::size_t n) {
                                 [](Slot slot, Id id) { return static_cast<Id>(slot) == id; });
     const std::size_t reused = std::min(n, free_.size());
     const std::size_t total = ids_.size() + n - reused;
-    if (total > ids_.capacity()) ids_.reserve(std::max(total, ids_.size() + ids_.size() / 2));
+    ids_.reserve(total);
     live_.resize(std::max(total, live_.size()));
     free_.reserve(total);
     if (!keeps_identity && (identity_ || 2 * (size() + n) > table_.size())) {
@@ -101,25 +107,24 @@ std::vector<Slot> IdMap::compact() {
     std::vector<Slot> old;
     old.reserve(size());
     live_.for_each([&](std::size_t slot) { old.push_back(static_cast<Slot>(slot)); });
-    std::vector<Id> ids(old.size());
+    Column<Id> ids;
+    ids.resize(old.size());
     bool identity = true;
     for (std::size_t slot = 0; slot < old.size(); ++slot) {
         ids[slot] = ids_[old[slot]];
         identity = identity && ids[slot] == static_cast<Id>(slot);
     }
-    ids_.swap(ids);
+    ids_ = std::move(ids);
     free_.clear();
     live_ = Bitmap(ids_.size(), true);
     identity_ = identity;
-    table_.clear();
-    table_.shrink_to_fit();
+    table_ = Column<Slot>();
     if (!identity_) build_table(ids_.size());
     return old;
 }
 
 std::size_t IdMap::bytes() const {
-    return ids_.capacity() * sizeof(Id) + (free_.capacity() + table_.capacity()) * sizeof(Slot) +
-           live_.bytes();
+    return ids_.bytes() + table_.bytes() + free_.capacity() * sizeof(Slot) + live_.bytes();
 }
 
 }  // namespace nearfield

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "core/bitmap.h"
+#include "core/column.h"
+#include "core/state.h"
 #include "core/types.h"
 
 namespace nearfield {
@@ -17,7 +19,8 @@ class IdMap {
     std::size_t slots() const { return ids_.size(); }  // slots ever used, free ones included
     /// One bit a slot: does it hold an id?
     const Bitmap& live() const { return live_; }
-    Id id(Slot slot) const { return ids_[slot]; }
+    /// no_id beyond the last slot, which a file that changed while it was mapped may name.
+    Id id(Slot slot) const { return slot < ids_.size() ? ids_[slot] : no_id; }
     /// no_slot when the id is unknown.
     Slot find(Id id) const;
     /// The id an unnamed vector gets next: one more than the largest ever held.
@@ -36,16 +39,20 @@ class IdMap {
 
     std::size_t bytes() const;
 
+    void state(StateWriter& out) const;
+    static IdMap from_state(StateReader& in);
+
   private:
+    void check() const;
     void build_table(std::size_t entries);
     void insert(Id id, Slot slot);
     void erase(Slot slot);
     std::size_t home(Id id) const;
 
-    std::vector<Id> ids_;      // by slot
-    std::vector<Slot> free_;   // descending, so the lowest is taken from the back
-    std::vector<Slot> table_;  // open addressing, no_slot = empty; unused while identity_
-    bool identity_ = true;     // every live slot holds its own number
+    Column<Id> ids_;          // by slot
+    std::vector<Slot> free_;  // descending, so the lowest is taken from the back
+    Column<Slot> table_;      // open addressing, no_slot = empty; unused while identity_
+    bool identity_ = true;    // every live slot holds its own number
     Bitmap live_;
     Id next_id_ = 0;
 };

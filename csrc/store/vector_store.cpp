@@ -17,11 +17,12 @@ struct DtypeInfo {
     Scalar scalar;
     const char* name;
     std::size_t bytes;
+    Element element;
 };
-constexpr std::array<DtypeInfo, 4> dtypes = {{{Scalar::f32, "float32", 4},
-                                              {Scalar::f16, "float16", 2},
-                                              {Scalar::bf16, "bfloat16", 2},
-                                              {Scalar::i8, "int8", 1}}};
+constexpr std::array<DtypeInfo, 4> dtypes = {{{Scalar::f32, "float32", 4, Element::f32},
+                                              {Scalar::f16, "float16", 2, Element::f16},
+                                              {Scalar::bf16, "bfloat16", 2, Element::bf16},
+                                              {Scalar::i8, "int8", 1, Element::i8}}};
 
 const DtypeInfo& info(Scalar scalar) {
     return *std::find_if(dtypes.begin(), dtypes.end(),
@@ -181,6 +182,17 @@ void VectorStore::compact(const std::vector<Slot>& old_slots) {
             scales_.as<RowScale>()[slot] = scales_.as<RowScale>()[old_slots[slot]];
     }
     resize(old_slots.size());
+}
+
+void VectorStore::state(StateWriter& out, std::size_t slots) const {
+    out.array("vectors.rows", info(dtype_).element, rows_.data(), slots * dim_);
+    if (dtype_ == Scalar::i8) out.array("vectors.scales", scales_.as<float>(), 2 * slots);
+}
+
+void VectorStore::load(StateReader& in, std::size_t slots) {
+    rows_ = in.buffer("vectors.rows", info(dtype_).element, slots * dim_);
+    if (dtype_ == Scalar::i8) scales_ = in.buffer("vectors.scales", Element::f32, 2 * slots);
+    size_ = slots;
 }
 
 std::unique_ptr<Scorer> VectorStore::scorer(const kernels::MetricInfo& metric) const {

@@ -8,6 +8,7 @@
 
 #include "core/buffer.h"
 #include "core/scorer.h"
+#include "core/state.h"
 #include "core/types.h"
 #include "kernels/kernels.h"
 
@@ -36,6 +37,11 @@ class VectorStore {
 
     std::unique_ptr<Scorer> scorer(const kernels::MetricInfo& metric) const;
     std::size_t bytes() const { return rows_.size() + scales_.size(); }
+
+    /// The first `slots` rows.
+    void state(StateWriter& out, std::size_t slots) const;
+    /// Replaces all rows by the `slots` that the state holds.
+    void load(StateReader& in, std::size_t slots);
 
   private:
     friend class IntegerScorer;

@@ -3,15 +3,19 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from nearfield._core import CorruptIndex, NotTrained, __version__
+from nearfield._core import NotTrained, __version__
 from nearfield.config import build_config, get_num_threads, set_num_threads
 from nearfield.errors import (
     CorruptCollection,
+    CorruptIndex,
     DataLossDetected,
     EncoderMismatch,
     ForkError,
+    IncompatibleVersion,
     LockedError,
     PoisonedError,
+    ReadOnlyIndex,
+    ResourceLimit,
     StorageError,
     UnknownId,
 )
@@ -20,6 +24,7 @@ from nearfield.flat import Flat
 from nearfield.hnsw import HNSW
 from nearfield.index import Index, Neighbors, RangeNeighbors
 from nearfield.kmeans import KMeans
+from nearfield.persistence import FileInfo, load, verify
 
 if TYPE_CHECKING:
     from nearfield import collection, embed, evaluate, viz
@@ -35,8 +40,10 @@ __all__ = [
     "CorruptIndex",
     "DataLossDetected",
     "EncoderMismatch",
+    "FileInfo",
     "Flat",
     "ForkError",
+    "IncompatibleVersion",
     "Index",
     "KMeans",
     "LockedError",
@@ -44,6 +51,8 @@ __all__ = [
     "NotTrained",
     "PoisonedError",
     "RangeNeighbors",
+    "ReadOnlyIndex",
+    "ResourceLimit",
     "StorageError",
     "UnknownId",
     "__version__",
@@ -56,7 +65,9 @@ __all__ = [
     "evaluate",
     "exclude",
     "get_num_threads",
+    "load",
     "set_num_threads",
+    "verify",
     "viz",
 ]
 

@@ -4,7 +4,7 @@
 import numpy as np
 
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 
 cdef class StringIds:
@@ -67,6 +67,47 @@ cdef class StringIds:
         for name, key in self.keys.items():
             names[key] = name
         self.names = names
+
+    def packed(self, keys):
+        """UTF-8 of the names of int64 `keys`, end to end by key, and where each begins.
+
+        Keys that are not listed have an empty text, so removed names are not written.
+        """
+        cdef Py_ssize_t i
+        sizes = np.zeros(len(self.names) + 1, dtype=np.uint64)
+        cdef uint64_t[::1] size = sizes
+        cdef list parts = []
+        cdef list names = self.names
+        cdef const int64_t[::1] flat = np.sort(keys)
+        for i in range(flat.shape[0]):
+            part = names[flat[i]].encode("utf-8", "surrogatepass")
+            size[flat[i] + 1] = len(part)
+            parts.append(part)
+        return np.cumsum(sizes), np.frombuffer(b"".join(parts), dtype=np.uint8)
+
+    @staticmethod
+    def unpacked(offsets, heap, keys):
+        """Undoes packed(). Raises ValueError where the arrays do not fit together."""
+        cdef Py_ssize_t i, n = len(offsets) - 1
+        if n < 0 or offsets[0] != 0 or offsets[n] != len(heap) or (np.diff(offsets.astype(np.int64)) < 0).any():
+            raise ValueError(f"must rise from 0 to {len(heap)}")
+        if len(keys) and (keys.min() < 0 or keys.max() >= n):
+            raise ValueError(f"must have an entry for key {int(keys.max())}")
+        cdef const uint64_t[::1] begin = offsets
+        cdef bytes text = heap.tobytes()
+        cdef list names = [None] * n
+        cdef dict held = {}
+        cdef const int64_t[::1] flat = keys
+        for i in range(flat.shape[0]):
+            name = text[begin[flat[i]]:begin[flat[i] + 1]].decode("utf-8", "surrogatepass")
+            names[flat[i]] = name
+            held[name] = flat[i]
+        if len(held) != flat.shape[0]:
+            raise ValueError(f"must name {flat.shape[0]} different ids, got {len(held)}")
+        cdef StringIds ids = StringIds()
+        ids.names = names
+        ids.keys = held
+        return ids
 
     @staticmethod
     def resolve(list names, keys):

@@ -4,11 +4,15 @@ from pathlib import Path
 
 __all__ = [
     "CorruptCollection",
+    "CorruptIndex",
     "DataLossDetected",
     "EncoderMismatch",
     "ForkError",
+    "IncompatibleVersion",
     "LockedError",
     "PoisonedError",
+    "ReadOnlyIndex",
+    "ResourceLimit",
     "StorageError",
     "UnknownId",
 ]
@@ -22,6 +26,54 @@ class UnknownId(KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class CorruptIndex(ValueError):
+    """A file is no index or a damaged one, or an index breaks its own rules."""
+
+    path: str | None = None
+    """The file; None where none is involved."""
+    section: str = ""
+    """The part of the file; empty where the whole is meant."""
+    offset: int = 0
+    """Where in the file, in bytes; 0 where no place can be told."""
+
+
+class IncompatibleVersion(ValueError):
+    """A file that a later version wrote, or a part of it that this version does not have."""
+
+    path: str | None = None
+    found: str = ""
+    """What the file has: a format version, or the name of a kind or section."""
+    supported: str = ""
+    """What this version reads."""
+    writer: str = ""
+    """Who wrote the file, as it says itself."""
+
+
+class ResourceLimit(MemoryError):
+    """Loading would take more memory than `max_memory` allows; nothing was loaded."""
+
+    needed: int = 0
+    """Bytes, as far as they were counted."""
+    limit: int = 0
+
+
+class StorageError(OSError):
+    """The system refused to read or write: a full disk, an I/O error.
+
+    `errno` and `filename` are those of OSError. A file that is missing or may not be read is a
+    plain FileNotFoundError, PermissionError or IsADirectoryError.
+    """
+
+    operation: str = ""
+    """What was refused: create, allocate, write, sync, close, verify, rename, open, read or map."""
+    last_seq: int | None = None
+    """Of a collection: number of the last change that was acknowledged, where that is known."""
+
+
+class ReadOnlyIndex(RuntimeError):
+    """A change of an index that views a file."""
+
+
 class CorruptCollection(ValueError):
     """A file of a collection is not what a collection wrote."""
 
@@ -29,13 +81,6 @@ class CorruptCollection(ValueError):
         super().__init__(f"{path} {reason}")
         self.path = path
         self.reason = reason
-
-
-class StorageError(OSError):
-    """The disk refused a read or a write; `errno` and `filename` tell which and where."""
-
-    last_seq: int | None = None
-    """Number of the last change that was acknowledged, where that is known."""
 
 
 class PoisonedError(RuntimeError):

@@ -52,6 +52,18 @@ class Flat(Index):
         prefilter: bool | None = None,
     ) -> None:
         super().__init__(_core.FlatIndex(dim, metric, dtype, prefilter))
+        self._params = {"dim": dim, "metric": metric, "dtype": dtype, "prefilter": prefilter}
+
+    @classmethod
+    def _from_core(cls, core: _core.Index, fields: dict[str, Any]) -> "Flat":
+        index = cls.__new__(cls)
+        Index.__init__(index, core)
+        prefilter = {"automatic": None, "on": True, "off": False}[fields["prefilter"]]
+        index._params = {
+            "dim": core.dim, "metric": core.metric,
+            "dtype": fields["dtype"], "prefilter": prefilter,
+        }  # fmt: skip
+        return index
 
     def search(
         self, queries: ArrayLike, k: int = 10, *, filter: Any = None, threads: int = 0

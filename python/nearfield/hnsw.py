@@ -59,6 +59,8 @@ class HNSW(Index):
     array([7])
     """
 
+    _SAVED_PARAMS = ("dim", "metric", "M", "ef_construction", "bits", "rerank", "seed")
+
     def __init__(
         self,
         dim: int,

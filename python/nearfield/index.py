@@ -18,6 +18,7 @@ from nearfield.progress import Progress, reporting
 
 if TYPE_CHECKING:
     from nearfield.evaluate import Report, Tuning
+    from nearfield.persistence import PathLike
 
 __all__ = ["Index", "Neighbors", "RangeNeighbors"]
 
@@ -57,6 +58,8 @@ class Index:
 
     choice: str | None = None
     """What `nearfield.build` chose and why; None for an index made otherwise."""
+
+    _SAVED_PARAMS: tuple[str, ...] = ("dim", "metric")  # of _params, fields of the same name
 
     def __init__(self, core: _core.Index) -> None:
         self._core = core
@@ -257,6 +260,41 @@ class Index:
         """
         self._core.validate()
 
+    def save(self, path: "PathLike", *, threads: int = 0, progress: Progress = False) -> None:
+        """Write the index to a file, in one step; `nearfield.load` reads it.
+
+        The file that was there stays whole until the new one is on the disk: after a crash there is
+        the one or the other. The same index gives the same bytes.
+
+        Parameters
+        ----------
+        path : path-like
+            By custom it ends in .nf. Its folder must exist.
+        threads, progress
+            As for `add`.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or fails; what was there is as it was.
+        OSError
+            If the folder does not exist or may not be written to.
+
+        Notes
+        -----
+        Searches go on meanwhile, changes wait.
+        """
+        from nearfield.persistence import save
+
+        with self._writing:
+            save(self, path, threads, progress)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from nearfield.persistence import from_bytes, to_bytes
+
+        with self._writing:
+            return from_bytes, (to_bytes(self),)
+
     def evaluate(self, queries: ArrayLike | None = None, k: int = 10, **options: Any) -> "Report":
         """Measure recall@k, latency, QPS and memory; see `nearfield.evaluate.evaluate`."""
         from nearfield.evaluate import evaluate
@@ -274,6 +312,14 @@ class Index:
         from nearfield.evaluate import tune
 
         return tune(self, queries, k, recall, **options)
+
+    @classmethod
+    def _from_core(cls, core: _core.Index, fields: dict[str, Any]) -> "Index":
+        """Make an index round a loaded core; `fields` are those of its file."""
+        index = cls.__new__(cls)
+        Index.__init__(index, core)
+        index._params = {name: fields[name] for name in cls._SAVED_PARAMS}
+        return index
 
     def _empty_like(self) -> "Index":
         """Make an index of the same kind with the same parameters and no vectors."""

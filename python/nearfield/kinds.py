@@ -14,12 +14,17 @@ def available() -> list[str]:
     return [kind for kind, name in CLASSES.items() if hasattr(nearfield, name)]
 
 
-def make(kind: str, dim: int, **params: Any) -> Any:
-    """Make an empty index. Raises ValueError for an unknown kind, TypeError for wrong params."""
+def index_class(kind: str) -> Any:
+    """Give the class of a kind that `available` names."""
     import nearfield
 
+    return getattr(nearfield, CLASSES[kind])
+
+
+def make(kind: str, dim: int, **params: Any) -> Any:
+    """Make an empty index. Raises ValueError for an unknown kind, TypeError for wrong params."""
     known = available()
     if kind not in known:
         names = ", ".join(repr(name) for name in known)
         raise ValueError(f"kind must be one of {names}, got {kind!r}")
-    return getattr(nearfield, CLASSES[kind])(dim, **params)
+    return index_class(kind)(dim, **params)

@@ -21,6 +21,8 @@ struct FlatParams {
 class FlatIndex final : public Index {
   public:
     FlatIndex(Space space, const FlatParams& params);
+    static std::unique_ptr<Index> from_state(StateReader& in);
+    const char* kind() const override { return "flat"; }
 
   protected:
     void reserve_slots(std::size_t slots) override;
@@ -36,6 +38,7 @@ class FlatIndex final : public Index {
                     const Run& run) const override;
     void add_stats(Stats& stats) const override;
     void validate_rows() const override;
+    void state_rows(StateWriter& out) const override;
 
   private:
     struct Worker;

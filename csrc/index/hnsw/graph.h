@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/column.h"
 #include "core/types.h"
 #include "quantize/scalar_codes.h"
 #include "store/space.h"
@@ -46,7 +47,8 @@ struct Graph {
         return code_rows.as<std::uint8_t>() + node * codes.stride();
     }
     kernels::CodeRows code_view() const {
-        return {code_rows.as<std::uint8_t>(), codes.stride(), codes.code_bytes()};
+        return {code_rows.as<std::uint8_t>(), codes.stride(), codes.code_bytes(),
+                static_cast<std::uint32_t>(size())};
     }
     std::size_t link_bytes() const { return 2 * width * sizeof(std::uint32_t); }
 
@@ -62,9 +64,9 @@ struct Graph {
     ScalarCodes codes;
     VectorStore vectors;
     Buffer code_rows;
-    std::vector<std::uint32_t> factors;  // of the codes
+    Column<std::uint32_t> factors;  // of the codes
     Buffer links;
-    std::vector<Slot> slots;  // by node; no_slot where dead
+    Column<Slot> slots;        // by node; no_slot where dead
     std::vector<Slot> unused;  // dead nodes that no link leads to
     std::size_t dead = 0;      // dead nodes that links may lead to
     std::vector<Slot> seeds, seed_order;

@@ -52,7 +52,11 @@ void HnswIndex::set_ef_search(std::size_t ef_search) {
     params_.ef_search = ef_search;
 }
 
-void HnswIndex::get_row(Slot slot, float* out) const { graph_.vectors.get(node_of_[slot], out); }
+void HnswIndex::get_row(Slot slot, float* out) const {
+    const Slot node = node_of_[slot];
+    if (node >= graph_.size()) throw CorruptIndex(text("hnsw: slot ", slot, " has no node"));
+    graph_.vectors.get(node, out);
+}
 
 void HnswIndex::add_stats(Stats& stats) const {
     std::size_t links = 0;

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/column.h"
 #include "index/hnsw/beam.h"
 #include "index/hnsw/graph.h"
 #include "index/index.h"
@@ -22,6 +23,8 @@ class HnswIndex final : public Index {
     /// Throws std::invalid_argument when a parameter is out of range.
     HnswIndex(Space space, const HnswParams& params);
     ~HnswIndex() override;
+    static std::unique_ptr<Index> from_state(StateReader& in);
+    const char* kind() const override { return "hnsw"; }
     const HnswParams& params() const { return params_; }
     /// Candidates kept by a search that is not given its own number.
     std::size_t ef_search() const;
@@ -44,6 +47,7 @@ class HnswIndex final : public Index {
                     const Run& run) const override;
     void add_stats(Stats& stats) const override;
     void validate_rows() const override;
+    void state_rows(StateWriter& out) const override;
 
   private:
     struct Worker;
@@ -64,12 +68,15 @@ class HnswIndex final : public Index {
     void mend(const Run& run);
     void replace_seeds();
     void drop_unused();
+    // hnsw_state.cpp
+    void check_nodes() const;
+    void check_links() const;
 
     std::size_t live_nodes() const { return graph_.size() - graph_.unused.size() - graph_.dead; }
 
     HnswParams params_;
     Graph graph_;
-    std::vector<Slot> node_of_;     // by slot
+    Column<Slot> node_of_;          // by slot
     std::size_t built_ = 0;         // vectors when the graph was last built whole
     std::size_t unconnected_ = 0;   // vectors added since reachability was last made sure of
 

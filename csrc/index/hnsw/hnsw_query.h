@@ -19,7 +19,8 @@ class HnswIndex::Query {
     std::size_t count() const { return count_; }
     bool allows(Slot node) const {
         const Slot slot = index_.graph_.slots[node];
-        return slot != no_slot && (!allowed_ || allowed_->test(slot));
+        // no_slot where dead; anything in a file that changed while it was mapped.
+        return slot < index_.ids_map().slots() && (!allowed_ || allowed_->test(slot));
     }
     /// The allowed nodes a beam found, nearest first by estimate, at most `limit`.
     void collect(const Beam& beam, std::size_t limit, std::vector<Slot>& nodes) const;

@@ -59,7 +59,7 @@ void HnswIndex::Query::collect(const Beam& beam, std::size_t limit,
 const std::vector<Slot>& HnswIndex::Query::all() const {
     std::call_once(listed_, [&] {
         for (const Slot node : index_.node_of_)
-            if (node != no_slot && allows(node)) all_.push_back(node);
+            if (node < index_.graph_.size() && allows(node)) all_.push_back(node);
     });
     return all_;
 }

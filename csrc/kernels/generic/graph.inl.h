@@ -10,7 +10,7 @@ namespace {
 inline std::size_t visit(const std::uint32_t* row, std::size_t width, std::uint64_t* visited,
                          const CodeRows& codes, std::uint32_t* slots, std::uint32_t* factors) {
     std::size_t n = 0;
-    for (std::size_t i = 0; i < width && row[i] != no_link; ++i) {
+    for (std::size_t i = 0; i < width && row[i] < codes.n; ++i) {
         const std::uint32_t slot = row[i];
         const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
         slots[n] = slot;

@@ -17,10 +17,11 @@ inline std::size_t visit_avx512(const std::uint32_t* row, std::size_t width, std
                                 const CodeRows& codes, std::uint32_t* slots,
                                 std::uint32_t* factors) {
     const __m512i one = _mm512_set1_epi32(1), low5 = _mm512_set1_epi32(31);
+    const __m512i limit = _mm512_set1_epi32(static_cast<int>(codes.n));
     std::size_t n = 0;
     for (std::size_t i = 0; i < width; i += 16) {
         const __m512i slot = _mm512_loadu_si512(row + i);
-        const __mmask16 used = _mm512_cmpneq_epi32_mask(slot, _mm512_set1_epi32(-1));
+        const __mmask16 used = _mm512_cmplt_epu32_mask(slot, limit);
         const __m512i words = _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), used,
                                                           _mm512_srli_epi32(slot, 5), visited, 4);
         const __m512i bit = _mm512_sllv_epi32(one, _mm512_and_si512(slot, low5));

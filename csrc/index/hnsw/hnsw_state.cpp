@@ -1,0 +1,151 @@
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "index/hnsw/hnsw_index.h"
+#include "index/hnsw/hnsw_worker.h"
+
+namespace nearfield {
+namespace {
+
+constexpr std::size_t nodes_a_piece = 4096;
+
+[[noreturn]] void corrupt(const char* section, const std::string& what) {
+    throw CorruptIndex(text("section ", section, " ", what), section);
+}
+
+std::vector<Slot> nodes_of(StateReader& in, const char* section, std::size_t nodes) {
+    const std::size_t n = in.count(section);
+    if (n == 0) return {};
+    if (n > nodes) corrupt(section, text("names ", n, " of ", nodes, " nodes"));
+    std::vector<Slot> found = in.values<Slot>(section, n);
+    for (const Slot node : found)
+        if (node >= nodes) corrupt(section, text("names node ", node, " of ", nodes));
+    return found;
+}
+
+}  // namespace
+
+void HnswIndex::state_rows(StateWriter& out) const {
+    out.number("M", params_.M);
+    out.number("ef_construction", params_.ef_construction);
+    out.number("ef_search", params_.ef_search);
+    out.number("bits", static_cast<std::uint64_t>(params_.bits));
+    out.word("rerank", dtype_name(params_.rerank));
+    out.number("seed", params_.seed);
+    const std::size_t n = graph_.size();
+    out.number("graph.nodes", n);
+    out.number("graph.dead", graph_.dead);
+    out.number("graph.linked", graph_.linked);
+    out.number("graph.built", built_);
+    out.number("graph.unconnected", unconnected_);
+    graph_.vectors.state(out, n);
+    out.array("graph.slots", graph_.slots.data(), n);
+    out.array("graph.node_of", node_of_.data(), ids_map().slots());
+    out.array("graph.unused", graph_.unused.data(), graph_.unused.size());
+    if (!graph_.linked) return;
+    graph_.codes.state(out);
+    out.array("graph.codes", graph_.code_rows.as<std::uint8_t>(), n * graph_.codes.stride());
+    out.array("graph.factors", graph_.factors.data(), n);
+    out.array("graph.links", graph_.links.as<std::uint32_t>(), n * 2 * graph_.width);
+    out.array("graph.seeds", graph_.seeds.data(), graph_.seeds.size());
+}
+
+std::unique_ptr<Index> HnswIndex::from_state(StateReader& in) {
+    using P = HnswParams;
+    P params;
+    params.M = in.number("M", P::min_M, P::max_M);
+    params.ef_construction = in.number("ef_construction", P::min_ef, P::max_ef);
+    params.ef_search = in.number("ef_search", P::min_ef, P::max_ef);
+    params.bits = static_cast<int>(in.number("bits", 1, 8));
+    params.rerank = parse_dtype(in.word("rerank"));
+    params.seed = in.number("seed", 0, ~std::uint64_t{0});
+    auto index = std::make_unique<HnswIndex>(space_from_state(in), params);
+    index->load_ids(in);
+    const std::size_t slots = index->ids_map().slots(), live = index->ids_map().size();
+
+    Graph& graph = index->graph_;
+    const std::size_t n = in.number("graph.nodes", live, no_slot - 1);
+    graph.linked = in.number("graph.linked", 0, 1) == 1;
+    graph.dead = in.number("graph.dead", 0, n - live);
+    index->built_ = in.number("graph.built", 0, no_slot);
+    index->unconnected_ = in.number("graph.unconnected", 0, no_slot);
+    graph.vectors.load(in, n);
+    graph.slots = in.column<Slot>("graph.slots", n);
+    index->node_of_ = in.column<Slot>("graph.node_of", slots);
+    graph.unused = nodes_of(in, "graph.unused", n);
+    if (live + graph.dead + graph.unused.size() != n)
+        corrupt("graph.unused", text("has ", graph.unused.size(), " nodes, with ", live,
+                                     " live and ", graph.dead, " dead ones of ", n));
+    if (graph.linked) {
+        graph.codes.load(in);
+        graph.code_rows = in.buffer("graph.codes", Element::u8, n * graph.codes.stride());
+        graph.factors = in.column<std::uint32_t>("graph.factors", n);
+        graph.links = in.buffer("graph.links", Element::u32, n * 2 * graph.width);
+        graph.set_seeds(nodes_of(in, "graph.seeds", n));
+        if (graph.seeds.empty()) corrupt("graph.seeds", "must name a node, got none");
+    } else {
+        graph.factors.resize(n);
+    }
+    if (in.whole()) {
+        index->check_nodes();
+        if (graph.linked) index->check_links();
+    }
+    return index;
+}
+
+/// Slots and nodes name each other, and the dead are those that are said to be.
+void HnswIndex::check_nodes() const {
+    const std::size_t n = graph_.size();
+    std::size_t live = 0;
+    for (Slot node = 0; node < n; ++node) {
+        if (!graph_.live(node)) continue;
+        ++live;
+        const Slot slot = graph_.slots[node];
+        if (slot >= node_of_.size() || node_of_[slot] != node)
+            corrupt("graph.slots", text("gives node ", node, " slot ", slot));
+    }
+    for (std::size_t slot = 0; slot < node_of_.size(); ++slot) {
+        const bool held = ids_map().live().test(slot);
+        const Slot node = node_of_[slot];
+        if (held ? node >= n || graph_.slots[node] != slot : node != no_slot)
+            corrupt("graph.node_of", text("gives slot ", slot, " node ", node));
+    }
+    if (live != ids_map().size())
+        corrupt("graph.slots",
+                text("has ", live, " live nodes for ", ids_map().size(), " vectors"));
+    std::vector<bool> spare(n, false);
+    for (const Slot node : graph_.unused) {
+        if (graph_.live(node) || spare[node])
+            corrupt("graph.unused", text("names node ", node, ", which is in use"));
+        spare[node] = true;
+    }
+}
+
+/// Links lead to other nodes in use, carry the factors of their codes, and leave no gaps.
+void HnswIndex::check_links() const {
+    const std::size_t n = graph_.size();
+    Bitmap spare(n);
+    for (const Slot node : graph_.unused) spare.set(node);
+    for (const Slot seed : graph_.seeds)
+        if (spare.test(seed))
+            corrupt("graph.seeds", text("names node ", seed, ", which is unused"));
+    parallel_for(Run{}, n, nodes_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+        for (auto node = static_cast<Slot>(begin); node < end; ++node) {
+            const std::uint32_t* const row = graph_.row(node);
+            const std::size_t count = graph_.count(node);
+            for (std::size_t i = 0; i < count; ++i) {
+                const Slot to = row[i];
+                if (to >= n || to == node || spare.test(to))
+                    corrupt("graph.links", text("leads from node ", node, " to ", to));
+                if (row[graph_.width + i] != graph_.factors[to])
+                    corrupt("graph.links", text("has other factors of node ", to, " at ", node));
+            }
+            for (std::size_t i = count; i < graph_.width; ++i)
+                if (row[i] != kernels::no_link)
+                    corrupt("graph.links", text("has a gap at node ", node));
+        }
+    });
+}
+
+}  // namespace nearfield
