@@ -87,7 +87,7 @@ class Generations:
         """Write a segment's file; nothing knows of it yet."""
         self.last += 1
         name = f"index-{self.last}-{seq}.nf"
-        segment.index.save(self.folder / name)  # type: ignore[attr-defined]
+        segment.index.save(self.folder / name)
         segment.file = name
 
     def publish(self, segments: Sequence[Segment], seq: int) -> int:
