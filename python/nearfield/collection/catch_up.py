@@ -174,8 +174,7 @@ class CatchUp:
         segment = Segment(index, part, sealed=True)
         segment.slots.append(np.array(kept, np.int64))
         if hasattr(index, "save"):
-            if store.rows.database.sync != "FULL":  # no file may know more than the rows on disk
-                store.rows.database.checkpoint()
+            store.rows.database.make_durable()
             try:
                 self._generations.save(segment, seq)
             except OSError as error:  # found all the same; built again at the next opening

@@ -69,6 +69,7 @@ class Database:
     ) -> None:
         self.path = path
         self.sync = sync
+        self._closed = False
         self.lock = threading.RLock()
         self.had_log = _size(path.with_name(path.name + "-wal")) > 0
         uri = f"file:{_quoted(path)}?mode=" + ("ro&immutable=1" if read_only else "rwc")
@@ -203,6 +204,11 @@ class Database:
         """Move the write-ahead log into the file, as far as no reader is in the way."""
         self.all("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def make_durable(self) -> None:
+        """See to it that no file made from now on can know more than the disk has of this one."""
+        if self.sync != "FULL":
+            self.checkpoint()
+
     def check_pages(self, table: str | None = None, *, deep: bool = False) -> None:
         """Raise CorruptCollection unless the pages, of one table or all, hang together."""
         name = "integrity_check" if deep else "quick_check"
@@ -211,9 +217,12 @@ class Database:
             raise CorruptCollection(self.path, f"is damaged: {found[0][0]}")
 
     def close(self) -> None:
+        """Close; may be repeated. SQLite then moves its log into the file, if the disk lets it."""
         with self.lock, self.errors():
-            self._connection.set_authorizer(None)
-            self._connection.close()
+            if not self._closed:
+                self._closed = True
+                self._connection.set_authorizer(None)
+                self._connection.close()
 
     @property
     def connection(self) -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import os
 import warnings
@@ -62,13 +63,13 @@ class Opened:
         if self.catch_up is not None:
             self.catch_up.close()
         with self.store.writing:
-            try:
-                if self.lock is not None and self.store.poison is None:
+            # What was acknowledged is in the log already; tidying may wait for a better disk.
+            if self.lock is not None and self.store.poison is None:
+                with contextlib.suppress(StorageError):
                     self.store.rows.database.checkpoint()
-            finally:
-                self.store.rows.database.close()
-                if self.lock is not None:
-                    self.lock.release()
+            self.store.rows.database.close()
+            if self.lock is not None:
+                self.lock.release()
 
     def after_fork(self) -> None:
         """In the child: closing SQLite's connection would tidy the parent's log away."""

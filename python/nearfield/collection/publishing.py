@@ -28,6 +28,7 @@ def publish_view(opened: Opened) -> Path:
         store.check_writable()
         if store.view.seq != store.rows.state.last_seq:
             store.resync()
+        store.rows.database.make_durable()
         segments = [view.segment for view in store.view.segments() if view.segment.sealed]
         seq = store.rows.state.last_seq
         gen = generations.publish(segments, seq)

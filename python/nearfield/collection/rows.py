@@ -123,9 +123,13 @@ class Rows:
         self.companions = companions
         schema = [*SCHEMA, *(sql for companion in companions for sql in companion.schema)]
         self.database = Database(path, schema, sync=sync, read_only=read_only)
-        if not read_only and not self.database.all("SELECT 1 FROM state"):
-            self.database.run("INSERT INTO state VALUES (1, 0, 0, 0, 0)")
-        self.state = self.read_state()
+        try:
+            if not read_only and not self.database.all("SELECT 1 FROM state"):
+                self.database.run("INSERT INTO state VALUES (1, 0, 0, 0, 0)")
+            self.state = self.read_state()
+        except BaseException:
+            self.database.close()
+            raise
 
     def read_state(self) -> State:
         found = self.database.all("SELECT last_seq, n, set_hash, next_id FROM state")

@@ -1,0 +1,473 @@
+"""What may go wrong around a collection is told by an error of its own, with its fields filled."""
+
+import errno
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+from collection_tools import DIM, LettersEncoder, ids_of, vectors_of
+
+import nearfield as nf
+from nearfield.errors import StorageError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A closed collection of 50 rows."""
+    with nf.Collection(tmp_path / "docs", dim=DIM) as docs:
+        docs.add(vectors=vectors_of(50), texts=[f"text {i}" for i in range(50)],
+                 metadata=[{"i": i} for i in range(50)])  # fmt: skip
+    return tmp_path / "docs"
+
+
+def tamper(folder, *statements):
+    with closing(sqlite3.connect(folder / "rows.db")) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+def run_python(code, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+    )
+
+
+# One process at a time
+
+
+def test_a_lock_held_elsewhere_is_refused_at_once_and_names_the_process(folder):
+    holder = run_python(
+        "import nearfield as nf, sys, time; docs = nf.Collection(sys.argv[1]);"
+        "print('open', flush=True); time.sleep(60)",
+        folder,
+    )
+    try:
+        assert holder.stdout.readline() == "open\n"
+        started = time.monotonic()
+        with pytest.raises(nf.LockedError, match=f"held by process {holder.pid} on") as caught:
+            nf.Collection(folder)
+        assert time.monotonic() - started < 1
+        assert caught.value.pid == holder.pid
+        assert caught.value.path == folder
+        assert caught.value.host
+        assert caught.value.since.startswith("20")
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()
+    with nf.Collection(folder) as docs:  # the system let go of it
+        assert len(docs) == 50
+
+
+def test_a_second_object_in_the_same_process_is_refused(folder):
+    with nf.Collection(folder) as docs:
+        with pytest.raises(nf.LockedError, match=f"process {os.getpid()}"):
+            nf.Collection(folder)
+        assert len(docs) == 50
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_is_refused_and_leaves_the_parent_whole(folder):
+    code = """
+import os, sys, nearfield as nf, numpy as np
+docs = nf.Collection(sys.argv[1])
+docs.add(ids=[100], vectors=np.ones((1, 16)))
+child = os.fork()
+if child == 0:
+    for call in (lambda: len(docs), lambda: docs.search(np.ones(16)), lambda: docs.delete([1])):
+        try:
+            call()
+        except nf.ForkError as error:
+            assert (error.owner, error.child) == (os.getppid(), os.getpid())
+            assert str(error.path) == sys.argv[1]
+        else:
+            os._exit(3)
+    docs.close()
+    sys.exit(0)  # with the interpreter's whole end, which must not tidy the parent's log away
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+docs.add(ids=[101], vectors=np.ones((1, 16)))
+os.kill(os.getpid(), 9)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, folder], capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == -9, ran.stderr
+    with nf.Collection(folder) as docs:
+        assert 100 in docs
+        assert 101 in docs
+        assert docs.check(deep=True).ok
+
+
+# The disk
+
+
+def fail_next_commit(docs, monkeypatch, number):
+    database = docs._open.store.rows.database
+    real = database.run
+
+    def run(sql, values=()):
+        if sql == "COMMIT":
+            raise StorageError(number, "disk I/O error (made up)", str(database.path))
+        real(sql, values)
+
+    monkeypatch.setattr(database, "run", run)
+
+
+def test_after_an_io_error_a_handle_takes_no_writes_but_still_answers(folder, monkeypatch):
+    with nf.Collection(folder) as docs:
+        with monkeypatch.context() as patched:
+            fail_next_commit(docs, patched, errno.EIO)
+            with pytest.raises(nf.StorageError, match="disk I/O error") as caught:
+                docs.add(ids=[60], vectors=vectors_of(1))
+        assert caught.value.errno == errno.EIO
+        assert caught.value.filename == str(folder / "rows.db")
+        assert caught.value.last_seq == 50
+        for write in (
+            lambda: docs.add(ids=[61], vectors=vectors_of(1)),
+            lambda: docs.delete([1]),
+            docs.snapshot,
+            docs.compact,
+        ):
+            with pytest.raises(nf.PoisonedError, match="must be opened again") as poisoned:
+                write()
+        assert poisoned.value.path == folder
+        assert poisoned.value.last_seq == 50
+        assert poisoned.value.cause is caught.value
+        assert ids_of(docs.search(vectors_of(1)[0], k=1)) == [0]
+        assert len(docs) == 50
+    with nf.Collection(folder) as docs:
+        assert 60 not in docs
+        docs.add(ids=[61], vectors=vectors_of(1))
+
+
+def test_a_full_disk_refuses_one_batch_and_takes_the_next(folder, monkeypatch):
+    with nf.Collection(folder) as docs:
+        with monkeypatch.context() as patched:
+            fail_next_commit(docs, patched, errno.ENOSPC)
+            with pytest.raises(nf.StorageError) as caught:
+                docs.add(ids=[60], vectors=vectors_of(1))
+        assert caught.value.errno == errno.ENOSPC
+        assert 60 not in docs
+        docs.add(ids=[60], vectors=vectors_of(1))
+        assert docs.check(deep=True).ok
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting needs root")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", place], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"mount: {mounted.stderr.decode()}")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_disk_that_fills_up_loses_nothing(small_disk):
+    vectors = vectors_of(20)
+    added, refused = [], 0
+    with nf.Collection(small_disk / "docs", dim=DIM) as docs:
+        for batch in range(100):
+            ids = list(range(20 * batch, 20 * batch + 20))
+            try:
+                docs.add(ids=ids, vectors=vectors, texts=["x" * 2000] * 20)
+                added += ids
+            except nf.StorageError as error:
+                assert error.errno == errno.ENOSPC, error
+                refused += 1
+        assert refused > 0
+        assert len(added) >= 200
+        assert len(docs) == len(added)
+        with pytest.raises(nf.StorageError):
+            for _ in range(3):
+                docs.snapshot()
+        assert not list((small_disk / "docs").glob("*.tmp-*"))
+        assert len(docs.search(vectors[0], k=5)) == 5
+    with nf.Collection(small_disk / "docs") as docs:
+        assert [item.id for item in docs] == added
+        assert docs.check(deep=True).ok
+
+
+def test_a_folder_that_may_not_be_written_is_told(folder):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    folder.chmod(0o500)
+    try:
+        with pytest.raises(OSError):
+            nf.Collection(folder)
+    finally:
+        folder.chmod(0o700)
+
+
+# Files that are not what they should be
+
+
+def test_a_path_that_is_no_folder_or_not_ours_is_refused(tmp_path):
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(ValueError, match="path must be a folder, got the file"):
+        nf.Collection(tmp_path / "file", dim=DIM)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ValueError, match="path must be a folder, got the file"):
+        nf.Collection(tmp_path / "fifo", dim=DIM)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match="path must be a collection or an empty folder.*cat.jpg"):
+        nf.Collection(tmp_path / "photos", dim=DIM)
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+
+
+PLANTED = [
+    "CREATE TRIGGER t AFTER DELETE ON item BEGIN DELETE FROM content; END",
+    "CREATE VIEW v AS SELECT * FROM item",
+    "CREATE TABLE extra(x)",
+    "CREATE INDEX planted ON item(h)",
+]
+
+
+@pytest.mark.parametrize("statement", PLANTED, ids=[words.split()[1] for words in PLANTED])
+def test_anything_planted_in_the_schema_is_refused(statement, folder):
+    tamper(folder, statement)
+    with pytest.raises(nf.CorruptCollection, match="holds what we never made") as caught:
+        nf.Collection(folder)
+    assert caught.value.path == folder / "rows.db"
+    assert statement[:30] in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "statements,message",
+    [
+        (["PRAGMA application_id=7"], "has the application id 0x7"),
+        (["PRAGMA user_version=99"], r"has format 99, this version reads 1\.\.1"),
+        (["DROP TABLE segment"], "lacks 'CREATE TABLE segment"),
+        (["DELETE FROM item WHERE id = 3"], "must hold 50 rows of set hash .* got 49"),
+        (["UPDATE item SET h = h + 1 WHERE id = 3"], "must hold 50 rows of set hash"),
+        (["UPDATE state SET n = 'many'"], "has a state of"),
+        (["DELETE FROM state"], "must hold 0 rows"),
+        (["UPDATE config SET value = '{' WHERE name = 'dim'"], "has a broken config"),
+        (["UPDATE content SET vec = x'00' WHERE slot = 3"], "holds no vector of dim 16 in slot 3"),
+        (["UPDATE content SET vec = NULL || 'x' WHERE slot = 3"], "NOT NULL|no vector"),
+    ],
+)  # fmt: skip
+def test_tampering_that_can_be_told_at_opening_is_refused(statements, message, folder):
+    try:
+        tamper(folder, *statements)
+    except sqlite3.IntegrityError as refused:
+        assert "NOT NULL" in str(refused)
+        return
+    with pytest.raises(nf.CorruptCollection, match=message):
+        nf.Collection(folder)
+    with pytest.raises(nf.CorruptCollection, match=message):  # and its lock was let go
+        nf.Collection(folder)
+
+
+@pytest.mark.parametrize("name", ["text", "zeros", "empty", "cut", "gzip"])
+def test_foreign_and_damaged_databases_are_refused(name, folder):
+    path = folder / "rows.db"
+    whole = path.read_bytes()
+    content = {
+        "text": b"hello world " * 900, "zeros": bytes(65536), "empty": b"",
+        "cut": whole[: len(whole) // 2 // 512 * 512], "gzip": b"\x1f\x8b" + bytes(4094),
+    }[name]  # fmt: skip
+    path.write_bytes(content)
+    if name == "empty":  # what an interrupted making leaves
+        with pytest.raises(ValueError, match="dim or an encoder must be given"):
+            nf.Collection(folder)
+    else:
+        with pytest.raises(nf.CorruptCollection) as caught:
+            nf.Collection(folder)
+        assert caught.value.path == path
+
+
+def test_a_row_changed_on_the_disk_is_told_when_read_and_by_a_deep_check(folder):
+    tamper(folder, "UPDATE content SET text = 'other' WHERE slot = 8")
+    with nf.Collection(folder) as docs:
+        with pytest.raises(nf.CorruptCollection, match="holds a damaged row in slot 8, id 7"):
+            docs.get(7)
+        assert docs.check().ok
+        check = docs.check(deep=True)
+        assert not check.ok
+        assert any("slot 8" in finding for finding in check.findings)
+
+
+def test_salvage_saves_what_is_whole(folder, tmp_path):
+    tamper(folder, "UPDATE content SET text = 'other' WHERE slot = 8")
+    saved = nf.Collection.salvage(folder, tmp_path / "saved")
+    assert saved == (49, 0, 1)
+    with nf.Collection(tmp_path / "saved") as docs:
+        assert len(docs) == 49
+        assert 7 not in docs
+        assert docs.get(9).text == "text 9"
+        assert docs.get(9).metadata == {"i": 9}
+        assert docs.check(deep=True).ok
+
+
+def test_rows_gone_back_in_time_are_detected_and_salvaged_from_the_snapshot(folder, tmp_path):
+    old = tmp_path / "old.db"
+    shutil.copy(folder / "rows.db", old)
+    vectors = vectors_of(60)
+    with nf.Collection(folder) as docs:
+        docs.add(ids=list(range(50, 60)), vectors=vectors[50:], texts=["new"] * 10)
+        docs.delete([0])
+        docs.snapshot()
+    shutil.copy(old, folder / "rows.db")
+    with pytest.raises(nf.DataLossDetected, match="must hold every change up to 61") as caught:
+        nf.Collection(folder)
+    assert (caught.value.first_lost, caught.value.last_lost) == (51, 61)
+    assert caught.value.path == folder
+    saved = nf.Collection.salvage(folder, tmp_path / "saved")
+    assert saved == (50, 10, 0)
+    with nf.Collection(tmp_path / "saved") as docs:
+        assert docs.get(55).text == "new"
+        assert ids_of(docs.search(vectors[55], k=1)) == [55]
+
+
+def test_rows_that_vanished_whole_are_detected_before_new_ones_are_made(folder):
+    with nf.Collection(folder) as docs:
+        docs.snapshot()
+    (folder / "rows.db").unlink()
+    with pytest.raises(nf.DataLossDetected) as caught:
+        nf.Collection(folder, dim=DIM)
+    assert (caught.value.first_lost, caught.value.last_lost) == (1, 50)
+    assert not (folder / "rows.db").exists()
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    "metadata,error,message",
+    [
+        ([{"x": "a" * (1 << 20)}], ValueError, r"metadata\[0\] must take at most 1,048,576 bytes"),
+        ([{"x": object()}], TypeError, r"metadata\[0\]\['x'\] must be JSON .* got object"),
+        ([{"x": np.int64(3)}], TypeError, r"metadata\[0\]\['x'\] must be JSON .* got int64"),
+        ([{1: 2}], TypeError, r"metadata\[0\] must have str keys, got 1"),
+        ([{"x": [float("inf")]}], ValueError, r"metadata\[0\]\['x'\].* must be finite, got inf"),
+        ([{"x": 2**63}], ValueError, r"metadata\[0\]\['x'\] must fit int64, got 92233720"),
+        ([{"x": "\ud800"}], ValueError, r"metadata\[0\] must be valid Unicode"),
+        (["text"], TypeError, r"metadata\[0\] must be a dict or None, got str"),
+        ("text", TypeError, "metadata must be a list of dicts, got str"),
+        ([{}, {}], ValueError, r"metadata must have one dict a row \(1\), got 2"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) if isinstance(value, type) else None,
+)  # fmt: skip
+def test_metadata_that_is_not_json_or_too_large_is_refused(metadata, error, message, folder):
+    with nf.Collection(folder) as docs:
+        with pytest.raises(error, match=message):
+            docs.add(ids=[900], vectors=vectors_of(1), metadata=metadata)
+        deep = {}
+        for _ in range(40):
+            deep = {"x": deep}
+        with pytest.raises(ValueError, match="must be at most 32 levels deep"):
+            docs.add(ids=[900], vectors=vectors_of(1), metadata=[deep])
+        assert 900 not in docs
+        docs.add(ids=[900], vectors=vectors_of(1), metadata=[{"x": "a" * ((1 << 20) - 8)}])
+        assert len(docs.get(900).metadata["x"]) == (1 << 20) - 8
+
+
+def test_other_arguments_are_refused_by_name(folder):
+    vectors = vectors_of(2)
+    with nf.Collection(folder) as docs:
+        cases = [
+            (lambda: docs.add(), ValueError, "texts or vectors must be given, got neither"),
+            (lambda: docs.add(ids=[1, 2, 3], vectors=vectors), ValueError,
+             r"ids must have one entry a row \(2\), got 3"),
+            (lambda: docs.add(ids=[91, 91], vectors=vectors), ValueError,
+             "ids must be distinct, got 91 more than once"),
+            (lambda: docs.add(vectors=vectors[:, :5]), ValueError, r"must have shape \(n, 16"),
+            (lambda: docs.add(vectors=vectors, texts=["one"]), ValueError,
+             r"texts must have one entry a vector \(2\), got 1"),
+            (lambda: docs.add(vectors=vectors, texts=["a", 3]), TypeError,
+             r"texts\[1\] must be a str, got int"),
+            (lambda: docs.add(vectors=vectors, texts=["a", "\udcff"]), ValueError,
+             r"texts\[1\] must be valid Unicode, got a lone surrogate at 0"),
+            (lambda: docs.add(texts=["a"]), ValueError, "texts must come with vectors or an enc"),
+            (lambda: docs.upsert(None, vectors=vectors), ValueError, "ids must be given to upsert"),
+            (lambda: docs.search(vectors[0], k=0), ValueError, "k must be at least 1, got 0"),
+            (lambda: docs.search(vectors[0], k="3"), TypeError, "k must be an int, got str"),
+            (lambda: docs.search("text"), ValueError, "texts must come with vectors or an encoder"),
+            (lambda: docs.search(vectors[0], partition="x"), ValueError, "no partition_by"),
+            (lambda: docs.delete([1, 1]), ValueError, "ids must be distinct, got 1 more than once"),
+            (lambda: docs.delete([1], missing="x"), ValueError, "missing must be 'raise' or"),
+            (lambda: docs.get([1, 999]), nf.UnknownId, "must be in the collection, got 999"),
+        ]  # fmt: skip
+        before = docs.stats()
+        for call, error, message in cases:
+            with pytest.raises(error, match=message):
+                call()
+        assert docs.stats() == before
+    for arguments, message in [
+        ({"durability": "none"}, "durability must be 'full' or 'os', got 'none'"),
+        ({"seal_rows": 1}, "seal_rows must be at least 64, got 1"),
+        ({"cache_bytes": -1}, "cache_bytes must be at least 0, got -1"),
+        ({"threads": -1}, r"threads must be in 0..1024, got -1"),
+        ({"fields": ["$x"]}, r"fields must be names that do not begin with '\$', got '\$x'"),
+        ({"fields": ["x", "x"]}, "fields must be distinct"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            nf.Collection(folder, **arguments)
+    with pytest.raises(TypeError, match="encoder must have encode_document, got object"):
+        nf.Collection(folder, encoder=object())
+
+
+def test_a_bad_encoder_answer_is_refused(tmp_path):
+    encoder = LettersEncoder()
+    with nf.Collection(tmp_path / "docs", encoder=encoder) as docs:
+        encoder.encode_document = lambda texts: np.ones((len(texts), 5), np.float32)
+        with pytest.raises(ValueError, match=r"encoder must give vectors of shape \(1, 32\), got"):
+            docs.add(texts=["x"])
+        assert len(docs) == 0
+
+
+# Reading in other processes
+
+
+def test_read_only_sees_the_last_snapshot_while_a_writer_goes_on(folder):
+    vectors = vectors_of(60)
+    with pytest.raises(FileNotFoundError, match="read_only needs a snapshot"):
+        nf.Collection(folder, read_only=True)
+    with nf.Collection(folder, seal_rows=64) as docs:
+        docs.compact()
+        docs.add(ids=[50], vectors=vectors[50:51], texts=["tail"])
+        docs.delete([1])
+        docs.snapshot()
+        docs.add(ids=[51], vectors=vectors[51:52])
+        reader = run_python(
+            "import nearfield as nf, sys, numpy as np\n"
+            "with nf.Collection(sys.argv[1], read_only=True) as docs:\n"
+            "    v = np.random.default_rng(0).standard_normal((60, 16), dtype=np.float32)\n"
+            "    hits = [docs.search(v[i], k=1)[0] for i in (3, 50, 51)]\n"
+            "    n = docs.count({'i': {'<': 5}})\n"
+            "    print(len(docs), [h.id for h in hits], hits[1].text, n)\n"
+            "    print(docs.check(deep=True).ok)\n",
+            folder,
+        )
+        out, _ = reader.communicate(timeout=60)
+        first, second = out.splitlines()
+        assert first.startswith("50 [3, 50, ")
+        assert "51" not in first
+        assert first.endswith(" tail 4")
+        assert second == "True"
+        with nf.Collection(folder, read_only=True) as view:
+            for write in (lambda: view.add(vectors=vectors[:1]), view.snapshot, view.compact):
+                with pytest.raises(nf.StorageError, match="open read-only") as caught:
+                    write()
+                assert caught.value.errno == errno.EROFS
+        docs.snapshot()
+        docs.snapshot()
+        assert len(list(folder.glob("view-*.db"))) == 2
+    with nf.Collection(folder, read_only=True) as view:
+        assert 51 in view
