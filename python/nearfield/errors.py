@@ -74,12 +74,12 @@ class ReadOnlyIndex(RuntimeError):
     """A change of an index that views a file."""
 
 
-class CorruptCollection(ValueError):
+class CorruptCollection(CorruptIndex):
     """A file of a collection is not what a collection wrote."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} {reason}")
-        self.path = path
+        self.path = str(path)
         self.reason = reason
 
 

@@ -30,7 +30,7 @@ _NICENESS = 5
 
 
 class CatchUp:
-    """A thread that builds what the store's tails have gathered. `close` stops it soon."""
+    """A thread, from `start` to `close`, that builds what the store's tails have gathered."""
 
     def __init__(self, store: Store, generations: Generations, threads: int) -> None:
         self._store = store
@@ -39,17 +39,23 @@ class CatchUp:
         self._stopping = False
         self._building = threading.Lock()
         self.error: BaseException | None = None
-        """Why the last build failed; the rows stay in the tail, where searches find them."""
+        """Why building ended; the rows stay in the tail, where searches find them."""
+        self.save_error: OSError | None = None
+        """Why the last segment has no file; it is built again at the next opening."""
         self._thread = threading.Thread(target=self._run, name="nearfield-catch-up", daemon=True)
-        store.catching_up = True
+
+    def start(self) -> None:
+        self._store.catching_up = True
         self._thread.start()
 
     def close(self) -> None:
+        """Stop, in the midst of a build if need be."""
         with self._store.writing:
             self._stopping = True
             self._store.catching_up = False
             self._store.writing.notify_all()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def finish(self, deadline: float | None) -> bool:
         """Wait until nothing is left to build; False when time is over first."""
@@ -177,8 +183,9 @@ class CatchUp:
             store.rows.database.make_durable()
             try:
                 self._generations.save(segment, seq)
-            except OSError as error:  # found all the same; built again at the next opening
-                self.error = error
+                self.save_error = None
+            except OSError as error:
+                self.save_error = error
         return segment
 
     def _replace(self, part: Part, old: list[Segment], segment: Segment | None) -> None:

@@ -7,6 +7,7 @@ damage to both by building from the rows.
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from nearfield.index import Index
 __all__ = ["Generations", "check_nothing_newer"]
 
 _FILE = re.compile(r"(?:index|view)-(\d+)-(\d+)\.(?:nf|db)")
-_LEFT_OVER = re.compile(r"(?:(?:index|view)-\d+-\d+\.(?:nf|db))(?:\.tmp.*|-wal|-shm|-journal)")
+_LEFT_OVER = re.compile(r"((?:index|view)-\d+-\d+\.(?:nf|db))(?:\.tmp.*|-wal|-shm|-journal)")
 KEPT = 2
 
 
@@ -42,9 +43,10 @@ class Generations:
     def __init__(self, folder: Path, rows: Rows) -> None:
         self.folder = folder
         self.rows = rows
-        self.last = max((numbers[0] for _, numbers in _files(folder)), default=0)
+        last = max((numbers[0] for _, numbers in _files(folder)), default=0)
         found = rows.database.all("SELECT max(gen) FROM segment")
-        self.last = max(self.last, found[0][0] or 0)
+        self._numbers = itertools.count(max(last, found[0][0] or 0) + 1)
+        self._unnamed: set[str] = set()  # files that no generation names yet
 
     def load(self, settings: Settings, *, mmap: bool = False) -> list[Segment]:
         """Segments of the newest generation that is whole; none if there is none."""
@@ -85,21 +87,21 @@ class Generations:
 
     def save(self, segment: Segment, seq: int) -> None:
         """Write a segment's file; nothing knows of it yet."""
-        self.last += 1
-        name = f"index-{self.last}-{seq}.nf"
+        name = f"index-{next(self._numbers)}-{seq}.nf"
+        self._unnamed.add(name)
         segment.index.save(self.folder / name)
         segment.file = name
 
     def publish(self, segments: Sequence[Segment], seq: int) -> int:
         """Make these segments the newest generation, and forget those beyond the kept ones."""
-        self.last += 1
+        gen = next(self._numbers)
         saved = [segment for segment in segments if segment.file is not None]
-        kept = self._kept(self.last)
+        kept = self._kept(gen)
         with self.rows.database.transaction():
             self.rows.database.many(
                 "INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (self.last, segment.file, segment.part, segment.n,
+                    (gen, segment.file, segment.part, segment.n,
                      (self.folder / str(segment.file)).stat().st_size, seq)
                     for segment in saved
                 ],
@@ -107,8 +109,9 @@ class Generations:
             gens = self.rows.database.all("SELECT DISTINCT gen FROM segment")
             old = [(gen,) for (gen,) in gens if gen not in kept]
             self.rows.database.many("DELETE FROM segment WHERE gen = ?", old)
+        self._unnamed.difference_update(str(segment.file) for segment in saved)
         self.clean()
-        return self.last
+        return gen
 
     def _kept(self, newest: int) -> set[int]:
         gens = self.rows.database.all("SELECT DISTINCT gen FROM segment ORDER BY gen DESC")
@@ -122,11 +125,13 @@ class Generations:
             (numbers[0], path) for path, numbers in _files(self.folder) if path.suffix == ".db"
         )
         gone = [path for _, path in views[:-KEPT]]
-        gone += [
-            path for path, _ in _files(self.folder)
-            if path.suffix == ".nf" and path.name not in named
-        ]  # fmt: skip
-        gone += [path for path in self.folder.iterdir() if _LEFT_OVER.fullmatch(path.name)]
+        for path in self.folder.iterdir():
+            left_over = _LEFT_OVER.fullmatch(path.name)
+            whole = _FILE.fullmatch(path.name) if path.suffix == ".nf" else None
+            name = left_over[1] if left_over else path.name
+            stray = left_over or (whole and name not in named)
+            if stray and name not in self._unnamed:  # else it is just being written
+                gone.append(path)
         for path in gone:
             path.unlink(missing_ok=True)
 

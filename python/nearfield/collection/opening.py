@@ -146,6 +146,7 @@ def open_collection(
                 else:
                     store.load_tail(part, slots)
             store.ensure_fields(settings.fields)
+            catch_up.start()
         except BaseException:
             opened.close()
             raise
@@ -194,7 +195,7 @@ def _recover(store: Store, generations: Generations, mmap: bool = False) -> dict
     try:
         return store.recover(generations.load(store.settings, mmap=mmap))
     except CorruptCollection as error:
-        if error.path != store.rows.database.path or "two segments" not in error.reason:
+        if "two segments" not in error.reason:
             raise
         warnings.warn(f"{error}; it is built anew", RuntimeWarning, stacklevel=2)
         return store.recover([])

@@ -64,7 +64,9 @@ class Reading:
         store = opened.store
         views = list(store.view.segments())
         sealed = [view for view in views if view.segment.sealed]
-        error = opened.catch_up.error if opened.catch_up else None
+        error = None
+        if opened.catch_up is not None:
+            error = opened.catch_up.error or opened.catch_up.save_error
         return {
             "n": store.rows.state.n,
             "dim": store.settings.dim,
