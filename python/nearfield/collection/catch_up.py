@@ -118,12 +118,14 @@ class CatchUp:
         if store.poison is not None:
             return None
         for part in list(store.touched):
-            views = store.view.parts.get(part, ())
-            waiting = sum(view.n for view in views if not view.segment.sealed)
-            if waiting >= store.seal_rows or any(self._is_stale(view) for view in views):
+            if self._has_work(part):
                 return (part,)
             store.touched.discard(part)
         return None
+
+    def _has_work(self, part: Part) -> bool:
+        stale = any(self._is_stale(view) for view in self._store.view.parts.get(part, ()))
+        return stale or self._store.waiting(part) >= self._store.seal_rows
 
     def _is_stale(self, view: SegmentView) -> bool:
         """Whether so many of its rows are dead that it should be built anew."""
@@ -134,6 +136,8 @@ class CatchUp:
     ) -> None:
         store = self._store
         with store.writing:
+            if not everything and not self._has_work(part):
+                return  # somebody did it while we waited for our turn
             store.tails.pop(part, None)  # what is written from now on goes to another
             sources = self._choose(store.view.parts.get(part, ()), everything)
         slots = np.sort(np.concatenate([view.live_slots() for view in sources]))

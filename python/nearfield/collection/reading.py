@@ -17,9 +17,10 @@ from nearfield.collection.where import Where, parse
 from nearfield.errors import UnknownId
 from nearfield.ids import is_single
 
-__all__ = ["Reading"]
+__all__ = ["EVERY", "Reading"]
 
-_EVERY: Any = object()
+EVERY: Any = object()
+"""No partition was named."""
 
 
 class Reading:
@@ -89,7 +90,7 @@ class Reading:
         k: int = 10,
         *,
         where: Mapping[str, Any] | None = None,
-        partition: Any = _EVERY,
+        partition: Any = EVERY,
         ef_search: int | None = None,
         threads: int = 0,
     ) -> Any:
@@ -154,7 +155,7 @@ class Reading:
         store = self._ready().store
         fields = store.fields if where is None else store.ensure_fields(where.fields)
         view = store.view
-        chosen = list(view.segments(part, part is _EVERY))
+        chosen = list(view.segments(part, part is EVERY))
         k = min(int(k), max(1, sum(segment.live for segment in chosen)))
         return view.search(vectors, k, where, chosen, fields, options)
 
@@ -204,17 +205,17 @@ class Reading:
         items = [store.as_item(row) for row in found if row is not None]
         return items[0] if is_single(ids) and items else items
 
-    def count(self, where: Mapping[str, Any] | None = None, *, partition: Any = _EVERY) -> int:
+    def count(self, where: Mapping[str, Any] | None = None, *, partition: Any = EVERY) -> int:
         """Count rows that meet a condition; arguments as for `search`."""
         condition, part = self._as_condition(where, partition)
         store = self._ready().store
         fields = store.fields if condition is None else store.ensure_fields(condition.fields)
         return sum(
-            view.count(condition, fields) for view in store.view.segments(part, part is _EVERY)
+            view.count(condition, fields) for view in store.view.segments(part, part is EVERY)
         )
 
     def iterate(
-        self, where: Mapping[str, Any] | None = None, *, partition: Any = _EVERY
+        self, where: Mapping[str, Any] | None = None, *, partition: Any = EVERY
     ) -> Iterator[Item]:
         """Go through the rows that meet a condition, in the order in which they were written.
 
@@ -223,7 +224,7 @@ class Reading:
         condition, part = self._as_condition(where, partition)
         store = self._ready().store
         fields = store.fields if condition is None else store.ensure_fields(condition.fields)
-        views = list(store.view.segments(part, part is _EVERY))
+        views = list(store.view.segments(part, part is EVERY))
         chosen = [
             view.segment.slots.view(view.n)[view.matching(condition, fields)] for view in views
         ]
@@ -272,9 +273,9 @@ class Reading:
     def _as_condition(self, where: Any, partition: Any) -> tuple[Where | None, Any]:
         condition = None if where is None else parse(where)
         field = self._ready().store.settings.partition_by
-        if partition is not _EVERY and field is None:
+        if partition is not EVERY and field is None:
             raise ValueError("partition must be left out, as the collection has no partition_by")
-        if condition is not None and field is not None and partition is _EVERY:
+        if condition is not None and field is not None and partition is EVERY:
             only = condition.equals(field)
             if isinstance(only, (int, str)) and not isinstance(only, bool):
                 partition = only

@@ -1,0 +1,227 @@
+"""How fast a collection is, beside what the disk and the index alone could do, in the same run.
+
+    python benchmarks/collection.py write                       # adds, ingest, searches meanwhile
+    python benchmarks/collection.py prepare --folder DIR        # a million rows, once
+    python benchmarks/collection.py where --folder DIR
+    python benchmarks/collection.py recover --folder DIR
+
+Vectors lie round random centres and stand for no model: nothing here depends on recall, which the
+index's own benchmarks measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import nearfield as nf
+from nearfield.collection.reading import EVERY
+from nearfield.collection.where import parse
+
+LANGUAGES = ("ko", "en", "ja", "zh", "de")
+
+
+def rows_like_embeddings(n: int, dim: int, seed: int = 0) -> NDArray[np.float32]:
+    """Vectors round 1,000 centres."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(1).standard_normal((1000, dim), dtype=np.float32)
+    return centres[rng.integers(0, 1000, n)] + rng.standard_normal((n, dim), dtype=np.float32) / 2
+
+
+def metadata_of(first: int, n: int) -> list[dict[str, Any]]:
+    return [{"lang": LANGUAGES[i % 5], "year": 1990 + i % 36} for i in range(first, first + n)]
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """p50 and p99 in milliseconds."""
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
+    return {"p50_ms": round(float(p50), 3), "p99_ms": round(float(p99), 3), "calls": len(seconds)}
+
+
+def timed(call: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def single_adds(folder: Path, dim: int, calls: int) -> dict[str, Any]:
+    """One row a call, in turn with what the disk takes to sync 4 KiB appended to a file."""
+    vectors = rows_like_embeddings(calls, dim)
+    page = os.urandom(4096)
+    adds, syncs = [], []
+    with nf.Collection(folder / "single", dim=dim) as docs, (folder / "page").open("wb") as file:
+
+        def sync() -> None:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+
+        for i in range(calls):
+            syncs.append(timed(sync))
+            adds.append(timed(lambda i=i: docs.add(ids=[i], vectors=vectors[i])))
+    return {
+        "add": percentiles(adds),
+        "fsync": percentiles(syncs),
+        "p50_ratio": round(float(np.median(adds) / np.median(syncs)), 2),
+    }
+
+
+def ingest(folder: Path, dim: int, rows: int, batch: int) -> dict[str, Any]:
+    """Durable batches; searches before and meanwhile; then how long the index takes to catch up."""
+    vectors = rows_like_embeddings(2 * rows, dim)
+    queries = rows_like_embeddings(1000, dim, seed=3)
+    with nf.Collection(folder / "ingest", dim=dim) as docs:
+        for start in range(0, rows, 5000):
+            ids = range(start, min(start + 5000, rows))
+            docs.add(ids=list(ids), vectors=vectors[ids.start : ids.stop])
+        docs.compact()
+        before = [timed(lambda q=q: docs.search(q, k=10, threads=1)) for q in queries]
+        stop, meanwhile = threading.Event(), []
+
+        def search() -> None:
+            while not stop.is_set():
+                query = queries[len(meanwhile) % len(queries)]
+                meanwhile.append(timed(lambda q=query: docs.search(q, k=10, threads=1)))
+                time.sleep(0.002)  # a service with one caller, not a flood
+
+        reader = threading.Thread(target=search)
+        reader.start()
+        beside = write_batches(docs, vectors, rows, rows // 2, batch)
+        stop.set()
+        reader.join()
+        docs.catch_up()
+        alone = write_batches(docs, vectors, rows + rows // 2, rows // 2, batch)
+        waiting = docs.stats()["waiting"]
+        catching_up = timed(docs.catch_up)
+        docs.compact()
+        return {
+            "rows": rows // 2, "batch": batch, "dim": dim,
+            "rows_a_second": round(rows // 2 / alone),
+            "rows_a_second_beside_searches": round(rows // 2 / beside),
+            "waiting_rows": waiting, "catch_up_s": round(catching_up, 2),
+            "search_idle": percentiles(before), "search_during_ingest": percentiles(meanwhile),
+        }  # fmt: skip
+
+
+def write_batches(
+    docs: nf.Collection, vectors: NDArray[np.float32], first: int, n: int, batch: int
+) -> float:
+    started = time.perf_counter()
+    for start in range(first, first + n, batch):
+        docs.add(
+            ids=list(range(start, start + batch)),
+            vectors=vectors[start : start + batch],
+            metadata=metadata_of(start, batch),
+        )
+    return time.perf_counter() - started
+
+
+def prepare(folder: Path, rows: int, dim: int, log_rows: int) -> dict[str, Any]:
+    """Rows in one segment, and `log_rows` that only the log has."""
+    started = time.perf_counter()
+    with nf.Collection(folder / "large", dim=dim, seal_rows=rows, durability="os") as docs:
+        for start in range(0, rows, 10_000):
+            docs.add(
+                ids=list(range(start, start + 10_000)),
+                vectors=rows_like_embeddings(10_000, dim, seed=start),
+                metadata=metadata_of(start, 10_000),
+            )
+        written = time.perf_counter() - started
+        building = timed(docs.compact)
+        for start in range(rows, rows + log_rows, 10_000):
+            docs.add(
+                ids=list(range(start, start + 10_000)),
+                vectors=rows_like_embeddings(10_000, dim, seed=start),
+                metadata=metadata_of(start, 10_000),
+            )
+    return {"rows": rows, "dim": dim, "written_s": round(written, 1), "built_s": round(building, 1)}
+
+
+def where(folder: Path) -> dict[str, Any]:
+    """What a condition on two declared fields adds to a search."""
+    with nf.Collection(folder / "large", fields=["lang", "year"], seal_rows=1 << 20) as docs:
+        query = rows_like_embeddings(1, docs.dim, seed=5)[0]
+        conditions = [
+            {"lang": lang, "year": {">=": year}} for lang in LANGUAGES for year in range(2010, 2020)
+        ]
+        first = [timed(lambda w=w: docs.search(query, k=10, where=w)) for w in conditions]
+        again = [timed(lambda w=w: docs.search(query, k=10, where=w)) for w in conditions]
+        # What the search takes by itself, of the same rows: the index with the prepared filter.
+        store = docs._open.store
+        bare = []
+        for condition in conditions:
+            parsed = parse(condition)
+            bare.append(
+                timed(lambda p=parsed: docs._nearest(query[None], 10, p, EVERY, {"threads": 0}))
+            )
+        plain = [timed(lambda: docs.search(query, k=10)) for _ in conditions]
+        counts = [docs.count(condition) for condition in conditions]
+        return {
+            "rows": len(docs),
+            "segments": [view.live for view in store.view.segments()],
+            "matching": [min(counts), max(counts)],
+            "plain": percentiles(plain),
+            "index_with_filter": percentiles(bare),
+            "first_use": percentiles(first),
+            "again": percentiles(again),
+            "first_adds_ms": round(float(np.median(first) - np.median(again)) * 1e3, 3),
+            "again_adds_ms": round(float(np.median(again) - np.median(bare)) * 1e3, 3),
+        }
+
+
+def recover(folder: Path) -> dict[str, Any]:
+    """Opening as a kill leaves it, and rebuilding from rows alone."""
+    killed = folder / "killed"
+    shutil.rmtree(killed, ignore_errors=True)
+    shutil.copytree(folder / "large", killed)
+    options = {"seal_rows": 1 << 20}
+    opened: list[nf.Collection] = []
+    opening = timed(lambda: opened.append(nf.Collection(killed, **options)))
+    query = rows_like_embeddings(1, opened[0].dim, seed=5)[0]
+    first = timed(lambda: opened[0].search(query, k=10))
+    facts = opened[0].stats()
+    opened[0].close()
+    shutil.rmtree(killed)
+    return {
+        "rows": facts["n"], "of_them_in_the_log": facts["waiting"],
+        "open_s": round(opening, 2), "first_search_ms": round(first * 1e3, 2),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=["write", "prepare", "where", "recover"])
+    parser.add_argument("--folder", type=Path, help="kept; a temporary one for write by default")
+    parser.add_argument("--dim", type=int, default=384)
+    parser.add_argument("--rows", type=int, default=0, help="40,000 to write, 1,000,000 to prepare")
+    parser.add_argument("--batch", type=int, default=100)
+    options = parser.parse_args()
+    if options.what == "write":
+        with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
+            folder = Path(scratch)
+            print(json.dumps(single_adds(folder, options.dim, 300), indent=1))
+            rows = options.rows or 40_000
+            print(json.dumps(ingest(folder, options.dim, rows, options.batch), indent=1))
+        return
+    options.folder.mkdir(parents=True, exist_ok=True)
+    result = {
+        "prepare": lambda: prepare(options.folder, options.rows or 1_000_000, options.dim, 50_000),
+        "where": lambda: where(options.folder),
+        "recover": lambda: recover(options.folder),
+    }[options.what]()
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
