@@ -7,6 +7,8 @@
 """
 
 from nearfield.embed.cache import default_cache_dir
+from nearfield.embed.chunk import Chunk, Chunker, chunk
+from nearfield.embed.documents import Documents, embed_documents
 from nearfield.embed.encoder import Encoder
 from nearfield.embed.model import Kind, Model, Work
 from nearfield.embed.pooling import POOLINGS, pool
@@ -15,13 +17,18 @@ from nearfield.embed.word_vectors import WordVectors, read_word_vectors
 
 __all__ = [
     "POOLINGS",
+    "Chunk",
+    "Chunker",
+    "Documents",
     "Encoder",
     "Kind",
     "Model",
     "TokenVectors",
     "WordVectors",
     "Work",
+    "chunk",
     "default_cache_dir",
+    "embed_documents",
     "pool",
     "read_word_vectors",
 ]

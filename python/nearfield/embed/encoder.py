@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from nearfield.embed.cache import EmbeddingCache
@@ -247,6 +248,28 @@ class Encoder:
         from nearfield.embed.tokens import token_vectors
 
         return token_vectors(self._model, _checked(texts), self._work_for(kind))
+
+    def token_offsets(self, text: str) -> NDArray[np.int64]:
+        """Where each token of the whole text begins and ends, (t, 2); for `chunk`.
+
+        Raises TypeError if the model does not tell.
+        """
+        found = getattr(self._model, "token_offsets", None)
+        if found is None:
+            raise TypeError(f"model must have token vectors, got {self.name!r}")
+        offsets: NDArray[np.int64] = found(text)
+        return offsets
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens after which a text is cut, special tokens and prompt counted.
+
+        Raises TypeError if the model has no such limit.
+        """
+        found = getattr(self._model, "max_length", None)
+        if found is None:
+            raise TypeError(f"model must have a limit of tokens, got {self.name!r}")
+        return int(found)
 
     def _work_for(self, kind: Kind) -> Work:
         work = self._work
