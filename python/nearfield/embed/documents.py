@@ -117,7 +117,8 @@ def late_vectors(encoder: Any, text: str, chunks: Sequence[Chunk]) -> NDArray[np
         if not inside.any():
             raise ValueError(f"chunks must each hold a token, got {part.text[:20]!r}")
         pooled[row] = vectors[inside].mean(axis=0)
-    return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    return unit
 
 
 def _windows(encoder: Any, text: str) -> list[tuple[int, int]]:

@@ -13,9 +13,10 @@ __all__ = ["Span", "sentence_spans"]
 
 Span = tuple[int, int]
 
-_ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st vs etc e.g i.e cf fig eq no vol pp ed al approx inc ltd jr sr u.s".split()
+_KNOWN = (
+    """mr mrs ms dr prof st vs etc e.g i.e cf fig eq no vol pp ed al approx inc ltd jr sr u.s"""
 )
+_ABBREVIATIONS = frozenset(_KNOWN.split())
 # A mark that ends a sentence, with the quotes and brackets that close after it, before a space or
 # the end; after CJK marks no space is needed. A blank line ends a sentence too.
 _END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』”’）]*|\n\s*\n")

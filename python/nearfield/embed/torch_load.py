@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from nearfield._optional import import_extra
 from nearfield.embed.settings import Settings
 
-__all__ = ["Loaded", "load", "pick_device"]
+__all__ = ["Loaded", "fetch", "load", "pick_device"]
 
 _PURPOSE = "an encoder of transformers or sentence-transformers"
 _LONGEST = 8192  # where neither tokenizer nor model tells its limit
@@ -111,15 +111,23 @@ def _sentence(package: Any, name: str, settings: Settings) -> Any:
     options: dict[str, Any] = {"device": "cpu", "trust_remote_code": False}
     if settings.revision is not None:
         options["revision"] = settings.revision
+    return fetch(package.SentenceTransformer, name, options)
+
+
+def fetch(make: Callable[..., Any], name: str, options: Mapping[str, Any]) -> Any:
+    """Make a model of a folder, of what was fetched before, or of the hub, in this order.
+
+    Raises OSError if it is nowhere; the message says what to install instead.
+    """
     with _without_bars():
         if Path(name).is_dir():
-            return package.SentenceTransformer(name, local_files_only=True, **options)
+            return make(name, local_files_only=True, **options)
         reason: Exception | None = None
         for local in (True, False):  # what was fetched before needs no network
             if not local and not _hub_answers():
                 break
             try:
-                return package.SentenceTransformer(name, local_files_only=local, **options)
+                return make(name, local_files_only=local, **options)
             except (OSError, ValueError, RuntimeError) as error:
                 reason = error
     raise OSError(

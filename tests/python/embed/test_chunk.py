@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import tiny_models
@@ -59,9 +61,9 @@ def test_chunks_hold_every_character_and_keep_to_size_and_order(text, size, over
     assert all(covered[place] for place, letter in enumerate(text) if not letter.isspace())
     starts = [part.start for part in found]
     assert starts == sorted(set(starts))
-    assert all(a.end < b.end for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end < b.end for a, b in itertools.pairwise(found))
     if overlap == 0:
-        assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+        assert all(a.end <= b.start for a, b in itertools.pairwise(found))
 
 
 def test_overlap_repeats_whole_sentences():
