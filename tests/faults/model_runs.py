@@ -220,6 +220,7 @@ def main():
     result = {
         "flat": run(*half, 2 * options.seed, "flat"),
         "hnsw": run(*half, 2 * options.seed + 1, "hnsw"),
+        "operations": 2 * half[0],
         "seconds": 0.0,
     }
     result["seconds"] = round(time.monotonic() - started, 1)
