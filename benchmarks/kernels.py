@@ -7,6 +7,7 @@ yardstick measured in the same rounds. Run: python benchmarks/kernels.py [--part
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+import probe
 from nearfield import _core
 
 kernels = _core.kernels
@@ -70,7 +72,7 @@ def memory_part(layer: str, rows: int, rounds: int) -> None:
         data = encoded(rng, scalar, (rows, dim))
         query = data[0].copy() if scalar == "i8" else rng.standard_normal(dim, dtype=np.float32)
         out = np.empty(rows, np.float32)
-        runs: dict[str, Run] = {"read": lambda data=data: kernels.read_all(data)}
+        runs: dict[str, Run] = {"read": lambda data=data: probe.read_all(data)}
         for metric in ("l2", "dot", "cosine"):
             runs[metric] = lambda metric=metric, scalar=scalar, query=query, data=data, out=out: (
                 kernels.distances(layer, scalar, metric, query, data, None, out)
@@ -110,67 +112,74 @@ def gather_from_memory(layer: str, rng: np.random.Generator, rounds: int) -> Non
 
 
 # Instructions on 64 bytes that one row costs in the AVX-512 VNNI kernels, counted in the source and
-# checked in the disassembly. Four rows share each load of the query; a group of four rows ends with
-# 4 additions of even and odd sums, 13 instructions that add up lanes, and one store.
-GROUP_OPERATIONS = 17 / 4
-GROUP_STORES = 1 / 4
+# checked in the disassembly. Eight rows share each load of the query and end with 24 instructions
+# that add up lanes, and one store. A gathered row is found by a load of its slot, and up to 8 lines
+# of a later row are requested meanwhile, which takes a load's place each.
+GROUP = 8
+GROUP_OPERATIONS = 24
+GROUP_STORES = 1
 
 
-def instructions(kind: str, length: int) -> tuple[float, float]:
+def instructions(name: str, length: int) -> tuple[float, float]:
     """(operations, loads) of a row of `length` bytes."""
+    kind, walk = name.split()
     steps = -(-length // 64)
     operations, query_loads = {"u8": (1, 1), "u4": (5, 2), "i8": (2, 1)}[kind]
-    return steps * operations + GROUP_OPERATIONS, steps * (1 + query_loads / 4)
+    requests = 1 + min(8, steps) if walk == "gather" else 0
+    return (
+        steps * operations + GROUP_OPERATIONS / GROUP,
+        steps * (1 + query_loads / GROUP) + requests,
+    )
 
 
-def least_ns(kind: str, length: int, probe: dict[str, float]) -> float:
+def least_ns(name: str, length: int, ns: dict[str, float]) -> float:
     """What the instruction count allows: the tightest of operations, loads, and both together."""
-    operations, loads = instructions(kind, length)
-    together = (operations + loads + GROUP_STORES) * probe["pair"] / 2
-    return max(operations * probe["dot"], loads * probe["load"], together)
+    operations, loads = instructions(name, length)
+    together = (operations + loads + GROUP_STORES / GROUP) * ns["pair"] / 2
+    return max(operations * ns["dot"], loads * ns["load"], together)
+
+
+IN_CACHE = 16 * 1024  # bytes of rows: a third of the first-level cache, and many rows a call
 
 
 def cache_part(layer: str, rounds: int) -> None:
     """Rows that stay in the first-level cache, against the instruction count."""
     rng = np.random.default_rng(0)
-    probe = kernels.probe_avx512()
-    print(f"\nns an instruction on 64 bytes: { {k: round(v, 3) for k, v in probe.items()} }")
+    ns = probe.instruction_ns()
+    print(f"\nns an instruction on 64 bytes: { {k: round(v, 3) for k, v in ns.items()} }")
     print("Rows in the first-level cache, ns a row (share of what the instruction count allows)")
     print("| bytes | 8-bit rows | gather | 4-bit rows | gather | int8 dot rows |")
     print("|---|---|---|---|---|---|")
-    repeats, n = 3200, 32
-    for length in (64, 192, 384, 768):
+    for length in (64, 128, 192, 256, 384, 768):
+        n = IN_CACHE // length // GROUP * GROUP
         rows = aligned((n, length), np.uint8)
         rows[:] = rng.integers(0, 256, (n, length))
-        slots = rng.permutation(np.tile(np.arange(n), 16)).astype(np.uint32)
-        runs: dict[str, Run] = {"probe": lambda: probe.update(kernels.probe_avx512())}
+        slots = rng.permutation(n).astype(np.uint32)
+        repeats = 200_000 // n
+        runs: dict[str, Run] = {"probe": lambda ns=ns: ns.update(probe.instruction_ns())}
         for bits in (8, 4):
             query = aligned((1, length * 8 // bits), np.int8)[0]
             query[:] = rng.integers(-127, 128, len(query))
             for name, which in (("rows", None), ("gather", slots)):
-                out = np.empty(n if which is None else len(slots), np.int32)
-                many = repeats if which is None else repeats // 16
-                runs[f"u{bits} {name}"] = lambda b=bits, q=query, w=which, o=out, m=many, r=rows: (
-                    kernels.codes(layer, b, q, r, w, o, m)
-                )
+                out = np.empty(n, np.int32)
+                arguments = (layer, bits, query, rows, which, out, repeats)
+                runs[f"u{bits} {name}"] = functools.partial(kernels.codes, *arguments)
         signed, query = rows.view(np.int8), rows[0].view(np.int8)
         out32 = np.empty(n, np.float32)
-        runs["i8 rows"] = lambda q=query, r=signed, o=out32: kernels.distances(
-            layer, "i8", "dot", q, r, None, o, repeats
+        runs["i8 rows"] = lambda q=query, r=signed, o=out32, m=repeats: kernels.distances(
+            layer, "i8", "dot", q, r, None, o, m
         )
-        ns: dict[str, list[float]] = {}
-        shares: dict[str, list[float]] = {}
+        took: dict[str, list[float]] = {name: [] for name in runs}
+        shares: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(rounds):
             for name, run in runs.items():
-                took = seconds(run) / (
-                    repeats * n if name.endswith("rows") else repeats // 16 * 512
-                )
+                best = min(seconds(run) for _ in range(5))  # as the probe takes it
                 if name != "probe":
-                    ns.setdefault(name, []).append(took * 1e9)
-                    share = least_ns(name[:2], length, probe) / (took * 1e9)
-                    shares.setdefault(name, []).append(share)
+                    row_ns = best / (repeats * n) * 1e9
+                    took[name].append(row_ns)
+                    shares[name].append(least_ns(name, length, ns) / row_ns)
         cells = [
-            f"{statistics.median(ns[name]):.2f} ({statistics.median(shares[name]):.0%})"
+            f"{statistics.median(took[name]):.2f} ({statistics.median(shares[name]):.0%})"
             for name in ("u8 rows", "u8 gather", "u4 rows", "u4 gather", "i8 rows")
         ]
         print(f"| {length} | {' | '.join(cells)} |", flush=True)
@@ -207,7 +216,7 @@ def tiles_part(rounds: int) -> None:
                     )
                     rates.append(m * n * dim / took / 1e9)
                     if layer == "avx512" and scalar == "f32":
-                        peaks.append(16 / kernels.probe_avx512()["fma"])
+                        peaks.append(16 / probe.instruction_ns()["fma"])
                 share = f" ({statistics.median(map(np.divide, rates, peaks)):.0%})" if peaks else ""
                 cells.append(f"{statistics.median(rates):.0f}{share}")
             print(f"| {scalar} | {layer} | {' | '.join(cells)} |", flush=True)

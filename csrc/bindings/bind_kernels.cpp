@@ -300,8 +300,6 @@ py::list layers() {
 
 }  // namespace
 
-void bind_probes(py::module_& kernels);  // probe_cpu.cpp
-
 void bind_kernels(py::module_& core) {
     py::module_ m = core.def_submodule("kernels", "Kernel tables, for tests and benchmarks.");
     const auto no_slots = py::arg("slots") = py::none();
@@ -330,7 +328,6 @@ void bind_kernels(py::module_& core) {
           py::arg("values").noconvert());
     m.def("to_i8", to_i8, py::arg("layer"), py::arg("values").noconvert(), py::arg("factor"));
     m.def("hadamard", hadamard, py::arg("layer"), py::arg("values").noconvert());
-    bind_probes(m);
 }
 
 }  // namespace nearfield::bindings

@@ -185,16 +185,26 @@ struct I32x8 {
     __m256i v;
 
     static I32x8 zero() { return {_mm256_setzero_si256()}; }
-    static void sum4(I32x8 a, I32x8 b, I32x8 c, I32x8 d, std::int32_t* out) {
+    /// Four sums of each half: half i of the result has a's, b's, c's and d's.
+    static __m256i halves(I32x8 a, I32x8 b, I32x8 c, I32x8 d) {
         const __m256i ab =
             _mm256_add_epi32(_mm256_unpacklo_epi32(a.v, b.v), _mm256_unpackhi_epi32(a.v, b.v));
         const __m256i cd =
             _mm256_add_epi32(_mm256_unpacklo_epi32(c.v, d.v), _mm256_unpackhi_epi32(c.v, d.v));
-        const __m256i abcd =
-            _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+        return _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    }
+    static void sum4(I32x8 a, I32x8 b, I32x8 c, I32x8 d, std::int32_t* out) {
+        const __m256i abcd = halves(a, b, c, d);
         _mm_storeu_si128(
             reinterpret_cast<__m128i*>(out),
             _mm_add_epi32(_mm256_castsi256_si128(abcd), _mm256_extracti128_si256(abcd, 1)));
+    }
+    static void sum8(const I32x8* s, std::int32_t* out) {
+        const __m256i low = halves(s[0], s[1], s[2], s[3]);
+        const __m256i high = halves(s[4], s[5], s[6], s[7]);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                            _mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20),
+                                             _mm256_permute2x128_si256(low, high, 0x31)));
     }
     friend I32x8 operator+(I32x8 a, I32x8 b) { return {_mm256_add_epi32(a.v, b.v)}; }
 };
@@ -214,6 +224,8 @@ struct I16x32 {
 
 struct BytesAvx2 {
     static constexpr std::size_t width = 32;
+    static constexpr int rows_at_once = 8;
+    static constexpr bool fixed_lengths = false;
     static constexpr std::int32_t u8_offset = 0;
     using Register = U8x32;
     using Sum = I32x8;

@@ -151,18 +151,31 @@ struct I32x16 {
     __m512i v;
 
     static I32x16 zero() { return {_mm512_setzero_si512()}; }
-    static void sum4(I32x16 a, I32x16 b, I32x16 c, I32x16 d, std::int32_t* out) {
+    /// Four sums of each quarter: quarter i of the result has a's, b's, c's and d's.
+    static __m512i quarters(I32x16 a, I32x16 b, I32x16 c, I32x16 d) {
         const __m512i ab =
             _mm512_add_epi32(_mm512_unpacklo_epi32(a.v, b.v), _mm512_unpackhi_epi32(a.v, b.v));
         const __m512i cd =
             _mm512_add_epi32(_mm512_unpacklo_epi32(c.v, d.v), _mm512_unpackhi_epi32(c.v, d.v));
-        const __m512i abcd =
-            _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    }
+    static void sum4(I32x16 a, I32x16 b, I32x16 c, I32x16 d, std::int32_t* out) {
+        const __m512i abcd = quarters(a, b, c, d);
         const __m256i half =
             _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
         _mm_storeu_si128(
             reinterpret_cast<__m128i*>(out),
             _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
+    }
+    static void sum8(const I32x16* s, std::int32_t* out) {
+        const __m512i low = quarters(s[0], s[1], s[2], s[3]);
+        const __m512i high = quarters(s[4], s[5], s[6], s[7]);
+        const __m512i halves = _mm512_add_epi32(_mm512_shuffle_i64x2(low, high, 0x88),
+                                                _mm512_shuffle_i64x2(low, high, 0xdd));
+        const __m512i sums = _mm512_shuffle_i64x2(halves, halves, 0xd8);
+        _mm256_storeu_si256(
+            reinterpret_cast<__m256i*>(out),
+            _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1)));
     }
     friend I32x16 operator+(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 };
@@ -187,6 +200,8 @@ struct I16x64 {
 /// The integer operations that every AVX-512 CPU has.
 struct BytesAvx512 {
     static constexpr std::size_t width = 64;
+    static constexpr int rows_at_once = 8;
+    static constexpr bool fixed_lengths = false;
     static constexpr std::int32_t u8_offset = 0;
     using Register = U8x64;
     using Sum = I32x16;

@@ -5,6 +5,7 @@ namespace nearfield::kernels {
 namespace {
 
 struct BytesVnni : BytesAvx512 {
+    static constexpr bool fixed_lengths = true;
     static I32x16 madd(I32x16 sum, I16x64 a, I16x64 b) {
         return {_mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum.v, a.even, b.even), a.odd, b.odd)};
     }

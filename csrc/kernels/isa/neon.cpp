@@ -134,6 +134,10 @@ struct I32x4 {
     static void sum4(I32x4 a, I32x4 b, I32x4 c, I32x4 d, std::int32_t* out) {
         vst1q_s32(out, vpaddq_s32(vpaddq_s32(a.v, b.v), vpaddq_s32(c.v, d.v)));
     }
+    static void sum8(const I32x4* s, std::int32_t* out) {
+        sum4(s[0], s[1], s[2], s[3], out);
+        sum4(s[4], s[5], s[6], s[7], out + 4);
+    }
     friend I32x4 operator+(I32x4 a, I32x4 b) { return {vaddq_s32(a.v, b.v)}; }
 };
 
@@ -158,6 +162,8 @@ struct SignedBytes {
 
 struct BytesNeon {
     static constexpr std::size_t width = 16;
+    static constexpr int rows_at_once = 8;
+    static constexpr bool fixed_lengths = false;
     static constexpr std::int32_t u8_offset = 128;
     using Register = U8x16;
     using Sum = I32x4;

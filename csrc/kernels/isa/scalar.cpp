@@ -69,6 +69,8 @@ struct I32x1 {
 
 struct U8x1 {
     static constexpr std::size_t width = 1;
+    static constexpr int rows_at_once = 4;
+    static constexpr bool fixed_lengths = false;
     static constexpr std::int32_t u8_offset = 0;
     using Register = U8x1;
     using Sum = I32x1;
@@ -95,6 +97,8 @@ struct U8x1 {
 /// Eight bytes, for counting bits.
 struct U64x1 {
     static constexpr std::size_t width = 8;
+    static constexpr int rows_at_once = 4;
+    static constexpr bool fixed_lengths = false;
     using Register = U64x1;
     using Sum = I32x1;
     std::uint64_t v;

@@ -118,14 +118,16 @@ def gather_functions(disassembly):
 def test_optimised_gather_kernels_keep_their_prefetches(tmp_path):
     if not X86:
         pytest.skip("not an x86-64 machine")
-    flags = [*isa_flags()["avx512_vnni"], *isa_options()]
+    flags = [*isa_options(), *isa_flags()["avx512_vnni"]]
     source = CSRC / "kernels/isa/avx512_vnni.cpp"
     path = compile_object(compiler(), source, tmp_path / "vnni.o", flags)
     text = build([tool("objdump"), "-d", "-C", "--no-show-raw-insn", str(path)])
     functions = list(gather_functions(text))
     assert len(functions) >= 10
     for head, body in functions:
-        assert "prefetcht1" in body, head
+        chooses = re.search(r"(call|jmp) .*gather.*lambda", body)  # one of the others, by length
+        assert chooses or "prefetcht1" in body, head
+    assert sum("prefetcht1" in body for _, body in functions) >= 10
 
 
 def link_selftest(cxx, folder, objects, flags):
