@@ -32,6 +32,7 @@ import numpy as np
 import datasets
 import peers
 import report
+from budget import Budget
 from measure import MODES, all_cores
 from process import GoneError, Process
 
@@ -54,6 +55,8 @@ class Options:
         Turns that each takes then.
     build_timeout, search_timeout : float
         Seconds after which a peer is given up.
+    minutes : float
+        Time of the whole run. A peer whose share of it is used up is given up.
     peer_python : str
         Interpreter that has the peers; ours runs in this one.
     """
@@ -63,6 +66,7 @@ class Options:
     rounds: int = 7
     build_timeout: float = 400
     search_timeout: float = 90
+    minutes: float = 30
     peer_python: str = sys.executable
 
     @property
@@ -79,9 +83,12 @@ class Options:
 class Comparison:
     """One run over one data set; `result` is what the result file holds."""
 
-    def __init__(self, data: datasets.Dataset, options: Options, folder: Path, seed: int) -> None:
+    def __init__(
+        self, data: datasets.Dataset, options: Options, folder: Path, seed: int, n_peers: int
+    ) -> None:
         n, dim = data.vectors.shape
         self.options, self.folder = options, folder
+        self.budget = Budget(options.minutes, n_peers)
         self.problem = peers.Problem(n, dim, K, data.metric, options.quick)
         self.alive: dict[tuple[str, str], Process] = {}
         self.result: dict[str, Any] = {
@@ -120,6 +127,7 @@ class Comparison:
 
         A peer that reaches none of the recalls is reported all the same.
         """
+        self.budget.next_peer()
         try:
             variants = peers.load(name).variants(self.problem)
         except peers.UnsupportedError as why:
@@ -174,12 +182,17 @@ class Comparison:
             "variant": variant.name,
             "measured": _now(),
             "build": variant.build,
-            **process.ask("build", self.options.build_timeout, settings=variant.build),
+            **process.ask(
+                "build",
+                self.budget.limit(self.options.build_timeout, sweeping=True),
+                settings=variant.build,
+            ),
             "index_bytes": None,
             "tuning": [],
             "reporting": [],
         }
-        spent = time.monotonic()
+        started = time.monotonic()
+        patience = self.budget.limit(SLOWEST_SWEEP, sweeping=True)
         for sweep in variant.sweeps:
             recalls = [0.0]
             for setting in sweep:
@@ -187,11 +200,11 @@ class Comparison:
                 entry["tuning"].append(point)
                 recalls.append(point["recall"])
                 stalled = len(recalls) > 4 and recalls[-1] - recalls[-4] < 3e-4
-                late = time.monotonic() - spent > SLOWEST_SWEEP
+                late = time.monotonic() - started > patience
                 if point["recall"] >= NEAR_ENOUGH or stalled or late:
                     break
         try:
-            size = process.ask("size", self.options.search_timeout)
+            size = process.ask("size", self._patience())
             entry["index_bytes"] = size["index_bytes"]
         except GoneError as why:
             self._note(f"{name} {variant.name}", f"says no size: {why}")
@@ -208,11 +221,18 @@ class Comparison:
                 )
 
     def _measure(
-        self, entry: dict[str, Any], half: str, setting: dict[str, Any], mode: str, seconds: float
+        self,
+        entry: dict[str, Any],
+        half: str,
+        setting: dict[str, Any],
+        mode: str,
+        seconds: float,
+        *,
+        limit: float | None = None,
     ) -> dict[str, Any]:
         figures = self.alive[_key(entry)].ask(
             "measure",
-            self.options.search_timeout,
+            self._patience() if limit is None else limit,
             half=half,
             setting=setting,
             mode=mode,
@@ -220,13 +240,17 @@ class Comparison:
         )
         return {"setting": setting, "mode": mode, **figures}
 
+    def _patience(self) -> float:
+        return self.budget.limit(self.options.search_timeout, sweeping=False)
+
     def _rate_at(self, entry: dict[str, Any], target: float, mode: str) -> float | None:
         points = [p for p in entry["reporting"] if p["mode"] == mode]
         try:
             again = [
-                self._measure(entry, "reporting", setting, mode, self.options.seconds / 3)
+                self._measure(entry, "reporting", setting, mode, self.options.seconds / 3,
+                              limit=self.options.search_timeout)
                 for setting in _around(points, target)
-            ]
+            ]  # fmt: skip
         except GoneError as why:
             self._note(f"{entry['peer']} {entry['variant']}", str(why))
             return None
@@ -300,7 +324,7 @@ def run(
         What the result file holds; `report.table` and `report.plot` read it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        comparison = Comparison(data, options or Options(), Path(folder), seed)
+        comparison = Comparison(data, options or Options(), Path(folder), seed, len(names))
         if earlier is not None:
             comparison.keep(earlier, names)
         try:
@@ -404,7 +428,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked.results.mkdir(parents=True, exist_ok=True)
         path = asked.results / f"{data.name}{'-quick' if asked.quick else ''}.json"
         options = Options(quick=asked.quick, peer_python=asked.peer_python,
-                          build_timeout=asked.build_timeout)  # fmt: skip
+                          build_timeout=asked.build_timeout, minutes=asked.minutes)  # fmt: skip
         names = asked.peers.split(",") if asked.peers else peers.NAMES
         earlier = json.loads(path.read_text()) if asked.add and path.exists() else None
         result = run(data, names, options, seed=asked.seed, save_to=path, earlier=earlier)
@@ -432,6 +456,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peer-python", default=sys.executable, help="interpreter that has the peers installed")
     add("--quick", action="store_true", help="smaller grids")
     add("--build-timeout", type=float, default=400, help="seconds a build may take")
+    add("--minutes", type=float, default=30, help="time of the whole run (30)")
     add("--add", action="store_true", help="keep the other peers of the earlier result file")
     add("--results", type=Path, default=Path(__file__).parent / "results")
     add("--show", type=Path, help="print and plot a result file again, measure nothing")

@@ -1,10 +1,11 @@
-"""`nearfield bench`: our index kinds on one file, or beside every installed peer."""
+"""`nearfield bench`: our index kinds on one data set, or beside every installed peer."""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,16 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "bench",
-        help="compare the index kinds on a file's vectors, or with other libraries",
+        help="compare the index kinds on one data set, or with other libraries",
         description="Index the vectors of DATA with every kind and print recall, speed, memory "
-        "and build time of each. With --against, run the full comparison of a source checkout "
+        "and build time of each. Without DATA, take what the demo takes: this Python's docstrings "
+        "and a Korean corpus as passages, their titles as queries (extra 'demo'). "
+        "With --against, run the full comparison of a source checkout "
         "(benchmarks/compare.py), every library in a process of its own.",
     )
-    parser.add_argument("data", type=Path, metavar="DATA", help=".npy, .fvecs or .jsonl file")
+    parser.add_argument(
+        "data", type=Path, nargs="?", metavar="DATA", help=".npy, .fvecs or .jsonl file"
+    )
     parser.add_argument("--queries", type=Path, metavar="FILE", help="file of the queries")
     parser.add_argument(
         "--metric", choices=("cosine", "dot", "l2"), default="cosine", help="(default: cosine)"
@@ -42,6 +47,25 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if arguments.data is not None:
+        _bench(arguments)
+        return
+    if arguments.queries is not None:
+        raise ValueError(f"--queries must come with DATA, got {arguments.queries} alone")
+    import numpy as np
+
+    from nearfield.demo.run import demo_vectors
+
+    vectors, queries = demo_vectors()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments.data = Path(folder, "python-docs.npy")
+        arguments.queries = Path(folder, "queries.npy")
+        np.save(arguments.data, vectors)
+        np.save(arguments.queries, queries)
+        _bench(arguments)
+
+
+def _bench(arguments: argparse.Namespace) -> None:
     if arguments.against is not None:
         _compare(arguments)
         return

