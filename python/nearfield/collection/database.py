@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import stat
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -71,7 +72,8 @@ class Database:
         self.sync = sync
         self._closed = False
         self.lock = threading.RLock()
-        self.had_log = _size(path.with_name(path.name + "-wal")) > 0
+        self.had_log = _size_of_file(path.with_name(path.name + "-wal")) > 0
+        _size_of_file(path)
         uri = f"file:{_quoted(path)}?mode=" + ("ro&immutable=1" if read_only else "rwc")
         with self.errors():
             self._connection = sqlite3.connect(
@@ -272,8 +274,12 @@ def _quoted(path: Path) -> str:
     return text
 
 
-def _size(path: Path) -> int:
+def _size_of_file(path: Path) -> int:
+    """0 if there is none. Raises CorruptCollection for what is no plain file, as a pipe or link."""
     try:
-        return path.stat().st_size
-    except OSError:
+        facts = path.lstat()
+    except FileNotFoundError:
         return 0
+    if not stat.S_ISREG(facts.st_mode):
+        raise CorruptCollection(path, "must be a plain file")
+    return facts.st_size

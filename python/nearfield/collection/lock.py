@@ -1,14 +1,16 @@
 """One process at a time: a lock on a file that says who holds it."""
 
+import errno
 import json
 import os
 import socket
+import stat
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nearfield.errors import LockedError
+from nearfield.errors import LockedError, StorageError
 
 __all__ = ["FolderLock"]
 
@@ -20,13 +22,21 @@ class FolderLock:
     ------
     LockedError
         At once, naming the holder, if it is held.
+    StorageError
+        If the folder may not be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "LOCK"
         # Not truncated on opening: until we have the lock the text is the holder's.
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         try:
+            self._fd = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise StorageError(error.errno, error.strerror, str(self._path)) from None
+        try:
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                raise StorageError(errno.EINVAL, "must be a plain file", str(self._path))
             if not _try_lock(self._fd):
                 holder = self._holder()
                 raise LockedError(

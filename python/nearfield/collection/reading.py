@@ -253,7 +253,7 @@ class Reading:
             for id, row in zip(listed, found, strict=True):
                 if row is None:
                     raise UnknownId(f"ids must be in the collection, got {id!r}")
-        items = [store.as_item(row) for row in found if row is not None]
+        items = [store.as_item(store.rows.whole(row)) for row in found if row is not None]
         return items[0] if is_single(ids) and items else items
 
     def count(self, where: Mapping[str, Any] | None = None, *, partition: Any = EVERY) -> int:

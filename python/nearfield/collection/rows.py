@@ -12,16 +12,17 @@ import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nearfield.collection.database import Database
 from nearfield.collection.fields import Field
+from nearfield.collection.metadata import as_metadata
 from nearfield.errors import CorruptCollection
 
-__all__ = ["SCHEMA", "Change", "Companion", "NewRow", "Row", "Rows", "State", "row_hash"]
+__all__ = ["SCHEMA", "Change", "NewRow", "Row", "Rows", "State", "row_hash"]
 
 SCHEMA = (
     "CREATE TABLE config(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -37,7 +38,6 @@ SCHEMA = (
 _ROW = (
     "SELECT i.slot, i.id, i.part, i.meta, i.h, c.text, c.vec FROM item i JOIN content c USING(slot)"
 )
-_HIT = "SELECT i.id, c.text, i.meta FROM item i JOIN content c USING(slot) WHERE i.slot = ?"
 
 
 class NewRow(NamedTuple):
@@ -82,15 +82,6 @@ class Change(NamedTuple):
     inserted: int
 
 
-class Companion(Protocol):
-    """Something that keeps tables of its own beside the rows, changed in the same transactions."""
-
-    schema: Sequence[str]
-
-    def insert(self, database: Database, texts: Sequence[tuple[int, str | None]]) -> None: ...
-    def delete(self, database: Database, texts: Sequence[tuple[int, str | None]]) -> None: ...
-
-
 def row_hash(
     slot: int, id: int | str, part: int | str | None, meta: str | None, text: str | None, vec: bytes
 ) -> int:
@@ -118,11 +109,9 @@ class Rows:
         *,
         sync: str = "FULL",
         read_only: bool = False,
-        companions: Sequence[Companion] = (),
     ) -> None:
-        self.companions = companions
-        schema = [*SCHEMA, *(sql for companion in companions for sql in companion.schema)]
-        self.database = Database(path, schema, sync=sync, read_only=read_only)
+        self.bare = read_only  # a snapshot leaves out vectors that index files have
+        self.database = Database(path, SCHEMA, sync=sync, read_only=read_only)
         try:
             if not read_only and not self.database.all("SELECT 1 FROM state"):
                 self.database.run("INSERT INTO state VALUES (1, 0, 0, 0, 0)")
@@ -194,11 +183,6 @@ class Rows:
 
     def _delete(self, old: list[tuple[int, Any, int]]) -> None:
         keys = [(slot,) for slot, _, _ in old]
-        if keys and self.companions:
-            slots = [slot for slot, _, _ in old]
-            texts = self.database.each("SELECT slot, text FROM content WHERE slot = ?", slots)
-            for companion in self.companions:
-                companion.delete(self.database, texts)
         self.database.many("DELETE FROM item WHERE slot = ?", keys)
         self.database.many("DELETE FROM content WHERE slot = ?", keys)
 
@@ -216,8 +200,6 @@ class Rows:
             "INSERT INTO content VALUES (?, ?, ?)",
             [(first + i, row.text, row.vec) for i, row in enumerate(rows)],
         )
-        for companion in self.companions:
-            companion.insert(self.database, [(first + i, row.text) for i, row in enumerate(rows)])
         return sum(hashes)
 
     def rows_of(self, ids: Sequence[int | str]) -> list[Row | None]:
@@ -233,13 +215,23 @@ class Rows:
         found = self.database.each("SELECT slot FROM item WHERE id = ?", ids)
         return [None if row is None else row[0] for row in found]
 
-    def hits(self, slots: Sequence[int]) -> list[tuple[int | str, str | None, str | None] | None]:
-        """(id, text, metadata) of each slot, None where it holds no row any more."""
-        return self.database.each(_HIT, slots)
-
     def rows(self, slots: Sequence[int]) -> list[Row | None]:
+        """The row of each slot, None where it holds none any more. Raises for a damaged one."""
         found = self.database.each(f"{_ROW} WHERE i.slot = ?", slots)
-        return [None if row is None else Row(*row) for row in found]
+        return [None if row is None else self.whole(Row(*row)) for row in found]
+
+    def texts(self, slots: Sequence[int]) -> list[str | None]:
+        """The text of each slot, None where there is none."""
+        found = self.database.each("SELECT text FROM content WHERE slot = ?", slots)
+        return [None if row is None else row[0] for row in found]
+
+    def whole(self, row: Row) -> Row:
+        """The row, if it is what was written; of a snapshot, whose index has the vector, unread."""
+        if not row.is_whole() and not (self.bare and row.vec == b""):
+            raise CorruptCollection(
+                self.database.path, f"holds a damaged row in slot {row.slot}, id {row.id!r}"
+            )
+        return row
 
     def scan(self, page: int = 1024) -> Iterator[Row]:
         """Every row in slot order; rows written meanwhile may or may not come."""
@@ -294,17 +286,15 @@ class Rows:
         out = np.empty((len(slots), dim), np.float32)
         kept: list[int] = []
         for start in range(0, len(slots), 256):
-            some = slots[start : start + 256]
-            found = self.database.each("SELECT vec FROM content WHERE slot = ?", some)
-            for slot, row in zip(some, found, strict=True):
+            for row in self.rows(slots[start : start + 256]):
                 if row is None:
                     continue
-                if not isinstance(row[0], bytes) or len(row[0]) != 4 * dim:
+                if len(row.vec) != 4 * dim:
                     raise CorruptCollection(
-                        self.database.path, f"holds no vector of dim {dim} in slot {slot}"
+                        self.database.path, f"holds no vector of dim {dim} in slot {row.slot}"
                     )
-                out[len(kept)] = np.frombuffer(row[0], "<f4")
-                kept.append(slot)
+                out[len(kept)] = np.frombuffer(row.vec, "<f4")
+                kept.append(row.slot)
         return kept, out[: len(kept)]
 
     def metadata(self, slots: Sequence[int]) -> list[dict[str, Any]]:
@@ -314,7 +304,7 @@ class Rows:
             found = self.database.each(
                 "SELECT meta FROM item WHERE slot = ?", slots[start : start + 256]
             )
-            out += [{} if row is None or row[0] is None else json.loads(row[0]) for row in found]
+            out += [self._parsed(None if row is None else row[0]) for row in found]
         return out
 
     def encode_metadata(
@@ -325,7 +315,15 @@ class Rows:
         columns: list[list[NDArray[np.int32]]] = [[np.empty(0, np.int32)] for _ in fields]
         for found in self.database.pages("SELECT slot, meta FROM item ORDER BY slot"):
             slots.append(np.array([slot for slot, _ in found], np.int64))
-            rows = [{} if meta is None else json.loads(meta) for _, meta in found]
+            rows = [self._parsed(meta) for _, meta in found]
             for field, column in zip(fields, columns, strict=True):
                 column.append(field.encode(rows))
         return np.concatenate(slots), [np.concatenate(column) for column in columns]
+
+    def _parsed(self, meta: str | None) -> dict[str, Any]:
+        try:
+            return as_metadata(meta)
+        except (ValueError, TypeError) as error:
+            raise CorruptCollection(
+                self.database.path, f"holds metadata that is no JSON: {error}"
+            ) from None

@@ -198,10 +198,10 @@ class Store:
         found = {slot: self.cache.get(slot) for slot in slots}
         missing = [slot for slot, entry in found.items() if entry is None]
         if missing:
-            rows = self.rows.hits(missing)
+            rows = self.rows.rows(missing)
             if None in rows:
                 return None
-            read = [(slot, row) for slot, row in zip(missing, rows, strict=True) if row is not None]
+            read = [(row.slot, (row.id, row.text, row.meta)) for row in rows if row is not None]
             self.cache.put_many(read)
             found.update(read)
         return [
@@ -211,11 +211,7 @@ class Store:
         ]
 
     def as_item(self, row: Row) -> Item:
-        """A row as users see it. Raises CorruptCollection if it is damaged."""
-        if not row.is_whole():
-            raise CorruptCollection(
-                self.rows.database.path, f"holds a damaged row in slot {row.slot}, id {row.id!r}"
-            )
+        """A row as users see it."""
         return Item(row.id, row.text, as_metadata(row.meta), np.frombuffer(row.vec, "<f4").copy())
 
     # Recovering

@@ -107,9 +107,8 @@ class WordSide:
         fresh = np.setdiff1d(live, held)
         for start in range(0, len(fresh), 1024):
             some = fresh[start : start + 1024].tolist()
-            rows = store.rows.hits(some)
             # A row that was deleted since the view was taken has no words.
-            self._keywords.add(some, [None if row is None else row[1] for row in rows])
+            self._keywords.add(some, store.rows.texts(some))
         self._seq = view.seq
 
 
