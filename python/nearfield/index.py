@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nearfield import _core
 from nearfield._ids import StringIds
-from nearfield.errors import UnknownId
+from nearfield.errors import CorruptIndex, UnknownId
 from nearfield.filters import PreparedFilter, as_core_filter
 from nearfield.ids import as_int_ids, as_names, is_single
 from nearfield.progress import Progress, reporting
@@ -379,6 +379,8 @@ class Index:
             return keys
         if keys.size and int(keys.max()) >= len(names):  # compact() and add() came between
             names = self._strings.names
+            if int(keys.max()) >= len(names):
+                raise CorruptIndex("the mapped file has changed: it names unknown ids")
         return StringIds.resolve(names, keys)
 
     def _as_keys(self, ids: Any, ignore_unknown: bool = False) -> NDArray[np.int64]:

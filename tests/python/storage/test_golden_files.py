@@ -1,0 +1,44 @@
+"""Files of every format version are read for ever."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nearfield as nf
+
+VERSIONS = sorted(Path(__file__).parents[2].joinpath("golden").glob("v*"))
+FILES = [path for version in VERSIONS for path in sorted(version.glob("*.nf"))]
+
+
+def expected(path):
+    told = json.loads((path.parent / "expected.json").read_text())
+    return np.array(told["queries"], np.float32), told["files"][path.name]
+
+
+def test_the_present_version_of_the_format_has_golden_files():
+    nf_file = FILES[-1]
+    assert nf.persistence.file_info(nf_file).version == f"{VERSIONS[-1].name[1:]}.0"
+    assert len(FILES) >= 24
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_golden_file_answers_as_it_did(path, mmap):
+    queries, told = expected(path)
+    index = nf.load(path, mmap=mmap)
+    assert len(index) == told["n"]
+    hits = index.search(queries, k=5)
+    assert hits.ids.tolist() == told["ids"]
+    np.testing.assert_allclose(hits.distances, told["distances"], rtol=1e-5, atol=1e-6)
+    index.validate()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_golden_file_is_saved_again_with_the_same_arrays(path, tmp_path):
+    nf.load(path).save(tmp_path / "again.nf")
+    old, new = nf.persistence.file_info(path), nf.persistence.file_info(tmp_path / "again.nf")
+    assert new._replace(path=old.path, writer=old.writer) == old
+    # All but the header, which names the writer, and the trailer, which has its checksum.
+    assert (tmp_path / "again.nf").read_bytes()[4096:-64] == path.read_bytes()[4096:-64]
