@@ -27,12 +27,13 @@ from nearfield.kmeans import KMeans
 from nearfield.persistence import FileInfo, load, verify
 
 if TYPE_CHECKING:
-    from nearfield import collection, embed, evaluate, explore, text, viz
+    from nearfield import collection, embed, evaluate, explore, formats, text, viz
     from nearfield.collection import Collection
     from nearfield.evaluate.build import build
     from nearfield.evaluate.estimate import estimate
     from nearfield.evaluate.metrics import compare_metrics
     from nearfield.explore import anomalies, mmr, near_duplicates, recommend
+    from nearfield.formats import read_faiss, read_hnswlib, read_vectors, write_vectors
 
 __all__ = [
     "HNSW",
@@ -67,22 +68,30 @@ __all__ = [
     "evaluate",
     "exclude",
     "explore",
+    "formats",
     "get_num_threads",
     "load",
     "mmr",
     "near_duplicates",
+    "read_faiss",
+    "read_hnswlib",
+    "read_vectors",
     "recommend",
     "set_num_threads",
     "text",
     "verify",
     "viz",
+    "write_vectors",
 ]
 
 # Imported when first named, so that `import nearfield` stays quick.
-_MODULES = ("collection", "embed", "evaluate", "explore", "text", "viz")
+_MODULES = ("collection", "embed", "evaluate", "explore", "formats", "text", "viz")
 _FUNCTIONS = dict.fromkeys(("build", "compare_metrics", "estimate"), "evaluate")
 _FUNCTIONS["Collection"] = "collection"
 _FUNCTIONS |= dict.fromkeys(("anomalies", "mmr", "near_duplicates", "recommend"), "explore")
+_FUNCTIONS |= dict.fromkeys(
+    ("read_faiss", "read_hnswlib", "read_vectors", "write_vectors"), "formats"
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -117,7 +117,7 @@ def test_search_gives_fewer_lines_when_k_exceeds_the_vectors(tmp_path, vectors, 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"1 2 3", "file must end in .npy, .fvecs, .jsonl, got"),
+        ("a.txt", b"1 2 3", "file must end in .npy, .fvecs, .bvecs, .jsonl"),
         ("a.npy", b"not an array", "must be an array saved by numpy, got"),
         ("a.npy", b"", "must be an array saved by numpy, got"),
         ("a.fvecs", b"\2\0\0\0" + b"\0" * 7, "must hold rows of one dim and its values"),

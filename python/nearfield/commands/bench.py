@@ -70,7 +70,7 @@ def _bench(arguments: argparse.Namespace) -> None:
         _compare(arguments)
         return
     from nearfield.commands.evaluation import index_of
-    from nearfield.commands.vector_files import read_vectors
+    from nearfield.formats import read_vectors
     from nearfield.kinds import available
 
     data = read_vectors(arguments.data)

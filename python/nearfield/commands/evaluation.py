@@ -67,7 +67,7 @@ def index_of(data: Any, kind: str, metric: str, threads: int) -> Index:
 
 
 def _prepared(arguments: argparse.Namespace) -> tuple[Index, Any]:
-    from nearfield.commands.vector_files import read_vectors
+    from nearfield.formats import read_vectors
 
     data = read_vectors(arguments.data)
     queries = None if arguments.queries is None else read_vectors(arguments.queries).vectors

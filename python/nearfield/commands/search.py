@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nearfield.commands import Subparsers
@@ -17,29 +17,44 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "search",
-        help="find the nearest vectors of one file to those of another, exactly",
+        help="find the nearest vectors of one file to those of another",
         description="Compare every vector of QUERIES with every vector of DATA and print the "
-        "nearest, one line each: query, rank, id, distance. Files: .npy, .fvecs, or .jsonl "
-        'with lines like [0.1, 0.2] or {"id": "a", "vector": [0.1, 0.2]}.',
+        "nearest, one line each: query, rank, id, distance. Files: .npy, .fvecs, .bvecs, .jsonl "
+        'with lines like [0.1, 0.2] or {"id": "a", "vector": [0.1, 0.2]}, .safetensors, .parquet, '
+        ".arrow. Where DATA is an index (.nf), that is searched, without reading it whole.",
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="file of the vectors to search")
     parser.add_argument("queries", type=Path, metavar="QUERIES", help="file of the queries")
     parser.add_argument("--k", type=int, default=10, help="neighbours of a query (default: 10)")
     parser.add_argument(
-        "--metric", choices=("cosine", "dot", "l2"), default="cosine", help="(default: cosine)"
+        "--metric", choices=("cosine", "dot", "l2"), help="(default: cosine, or the index's)"
     )
     parser.add_argument("--threads", type=int, default=0, help="0, the default, means all")
     parser.add_argument("--json", action="store_true", help="print one JSON object a query")
     parser.set_defaults(run=_run)
 
 
-def _run(arguments: argparse.Namespace) -> None:
-    from nearfield.commands.vector_files import read_vectors
+def _as_index(arguments: argparse.Namespace) -> Any:
     from nearfield.flat import Flat
+    from nearfield.formats import read_vectors
+    from nearfield.persistence import load
 
-    data, queries = read_vectors(arguments.data), read_vectors(arguments.queries)
-    index = Flat(data.vectors.shape[1], metric=arguments.metric)
+    if arguments.data.suffix == ".nf":
+        index = load(arguments.data, mmap=True)
+        if arguments.metric not in (None, index.metric):
+            raise ValueError(f"metric must be the index's, {index.metric}, got {arguments.metric}")
+        return index
+    data = read_vectors(arguments.data)
+    index = Flat(data.vectors.shape[1], metric=arguments.metric or "cosine")
     index.add(data.vectors, ids=data.ids, threads=arguments.threads)
+    return index
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from nearfield.formats import read_vectors
+
+    queries = read_vectors(arguments.queries)
+    index = _as_index(arguments)
     hits = index.search(queries.vectors, k=arguments.k, threads=arguments.threads)
     names = queries.ids or range(len(queries.vectors))
     for name, ids, distances in zip(names, hits.ids.tolist(), hits.distances.tolist(), strict=True):

@@ -1,0 +1,99 @@
+"""`nearfield info, verify, convert, build` and searching a saved index."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nearfield as nf
+from nearfield.cli import main
+
+FOREIGN = Path(__file__).parents[1] / "golden" / "foreign"
+
+
+@pytest.fixture
+def vectors(rng, tmp_path):
+    values = rng.standard_normal((300, 8), dtype=np.float32)
+    np.save(tmp_path / "data.npy", values)
+    return values
+
+
+def test_build_then_search_finds_what_search_of_the_vectors_finds(vectors, tmp_path, capsys):
+    data, index, queries = (str(tmp_path / name) for name in ("data.npy", "a.nf", "q.npy"))
+    np.save(queries, vectors[:3])
+    assert main(["build", data, index, "--kind", "flat", "--metric", "l2"]) == 0
+    assert "wrote" in capsys.readouterr().err
+    assert main(["search", index, queries, "--k", "4"]) == 0
+    found = capsys.readouterr().out
+    assert main(["search", data, queries, "--k", "4", "--metric", "l2"]) == 0
+    assert capsys.readouterr().out == found
+    assert main(["search", index, queries, "--metric", "dot"]) == 1
+    assert "metric must be the index's, l2, got dot" in capsys.readouterr().err
+
+
+def test_build_without_a_kind_chooses_one_and_says_why(vectors, tmp_path, capsys):
+    assert main(["build", str(tmp_path / "data.npy"), str(tmp_path / "a.nf")]) == 0
+    index = nf.load(tmp_path / "a.nf")
+    assert len(index) == 300
+    assert index.choice is not None
+    assert index.choice in capsys.readouterr().err
+
+
+def test_info_tells_kind_parameters_and_sections(vectors, tmp_path, capsys):
+    main(["build", str(tmp_path / "data.npy"), str(tmp_path / "a.nf"), "--kind", "hnsw"])
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "a.nf")]) == 0
+    shown = capsys.readouterr().out
+    for word in ("hnsw", "graph.links", "ef_construction", "vectors.rows", "float16"):
+        assert word in shown
+    assert main(["info", str(tmp_path / "a.nf"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == "hnsw"
+    assert facts["fields"]["vectors"] == 300
+    assert {"name", "dtype", "elements", "offset", "bytes"} == set(facts["sections"][0])
+
+
+def test_verify_goes_through_all_files_and_fails_if_one_is_damaged(vectors, tmp_path, capsys):
+    for name in ("a.nf", "b.nf"):
+        main(["build", str(tmp_path / "data.npy"), str(tmp_path / name), "--kind", "flat"])
+    capsys.readouterr()
+    paths = [str(tmp_path / "a.nf"), str(tmp_path / "b.nf")]
+    assert main(["verify", *paths]) == 0
+    assert capsys.readouterr().out.count("ok  ") == 2
+    data = bytearray((tmp_path / "a.nf").read_bytes())
+    data[-5000] ^= 1
+    (tmp_path / "a.nf").write_bytes(data)
+    assert main(["verify", *paths, str(tmp_path / "none.nf")]) == 1
+    out, err = capsys.readouterr()
+    assert "BAD" in out
+    assert "vectors.rows" in out
+    assert "ok  " in out
+    assert "2 of 3 files did not pass" in err
+
+
+def test_convert_goes_between_vectors_and_indexes(vectors, tmp_path, capsys):
+    steps = ["data.npy", "a.fvecs", "b.safetensors", "c.nf", "d.jsonl", "e.npy"]
+    for source, target in pairwise(steps):
+        arguments = ["--metric", "l2", "--no-ids"]
+        assert main(["convert", str(tmp_path / source), str(tmp_path / target), *arguments]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "e.npy"), vectors, rtol=1e-6)
+    assert main(["convert", str(tmp_path / "c.nf"), str(tmp_path / "f.npy")]) == 1
+    assert "ids must be None for .npy" in capsys.readouterr().err
+
+
+def test_convert_takes_indexes_of_other_programs(tmp_path, capsys):
+    target = str(tmp_path / "a.nf")
+    source = str(FOREIGN / "l2.hnswlib")
+    assert main(["convert", source, target]) == 1
+    assert "metric must be given for a file of hnswlib" in capsys.readouterr().err
+    assert main(["convert", source, target, "--metric", "l2"]) == 0
+    assert (type(nf.load(target)), len(nf.load(target))) == (nf.HNSW, 59)
+    assert main(["convert", str(FOREIGN / "ivf-pq.faiss"), target, "--kind", "hnsw"]) == 0
+    assert (type(nf.load(target)), len(nf.load(target))) == (nf.HNSW, 60)
+    renamed = tmp_path / "x"
+    renamed.write_bytes((FOREIGN / "flat.faiss").read_bytes())
+    out = str(tmp_path / "a.npy")
+    assert main(["convert", str(renamed), out, "--from", "faiss", "--no-ids"]) == 0
+    np.testing.assert_array_equal(np.load(out), np.load(FOREIGN / "vectors.npy"))
