@@ -18,9 +18,12 @@ void bind_errors(py::module_& m);
 void bind_config(py::module_& m);
 void bind_kernels(py::module_& m);
 void bind_graph_kernels(py::module_& m);
+void bind_block_kernels(py::module_& m);
 void bind_quantize(py::module_& m);
+void bind_quantizers(py::module_& m);
 void bind_index(py::module_& m);
 void bind_hnsw(py::module_& m);
+void bind_ivf(py::module_& m);
 void bind_exact(py::module_& m);
 void bind_storage(py::module_& m);
 

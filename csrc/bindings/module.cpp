@@ -8,9 +8,12 @@ PYBIND11_MODULE(_core, m) {
     bind_config(m);
     bind_kernels(m);
     bind_graph_kernels(m);
+    bind_block_kernels(m);
     bind_quantize(m);
+    bind_quantizers(m);
     bind_index(m);
     bind_hnsw(m);
+    bind_ivf(m);
     bind_exact(m);
     bind_storage(m);
 }

@@ -68,6 +68,28 @@ using TileI8Fn = void (*)(const std::int8_t* a, std::size_t m, std::size_t a_str
                           const std::uint8_t* panels, std::size_t n, std::size_t dim,
                           std::int32_t* out, std::size_t out_stride);
 
+/// Codes in panels: 16 rows side by side in the order that tile_i8 takes, with 8/b values a byte. Line
+/// l of a panel is 64 bytes; byte 4 r + j of it holds values 4 (8/b l + p) + j of row r for p = 0 ...
+/// 8/b - 1, lowest bits first.
+/// dots[16 i + r] = query . row r of panel i, for a query in -127..127 of 32/b * lines entries.
+using PanelDotsFn = void (*)(const std::int8_t* query, const std::uint8_t* panels, std::size_t n,
+                             std::size_t lines, std::int32_t* dots);
+/// Panels of codes to panels of bytes for tile_i8, of out_lines lines each, a multiple of 16; those
+/// beyond 8/b * lines become zero.
+using PanelUnpackFn = void (*)(const std::uint8_t* panels, std::size_t n, std::size_t lines,
+                               std::size_t out_lines, std::uint8_t* out);
+/// Place of codes of 2^i bits in the arrays below.
+constexpr std::size_t bits_index(int bits) {
+    return bits == 1 ? 0 : bits == 2 ? 1 : bits == 4 ? 2 : 3;
+}
+
+/// Sums of table entries, blocks of 32 rows: sums[32 i + r] = sum over m of tables[16 m + c], c the
+/// m-th code of row r of block i. Byte 32 g + r of a block holds codes 2 g (lowest bits) and 2 g + 1
+/// of row r. `pairs` is even.
+using LookupSumsFn = void (*)(const std::uint8_t* tables, const std::uint8_t* blocks, std::size_t n,
+                              std::size_t pairs, std::int32_t* sums);
+inline constexpr std::size_t lookup_rows = 32;
+
 /// Indices i with values[i] < threshold, ascending; returns how many. NaN is never below.
 using SelectFn = std::size_t (*)(const float* values, std::size_t n, float threshold,
                                  std::uint32_t* out);
@@ -149,6 +171,10 @@ struct Kernels {
     TileF32Fn tile_f32;
     TileBf16Fn tile_bf16;
     TileI8Fn tile_i8;
+
+    PanelDotsFn panel_dots[4];  // by bits_index
+    PanelUnpackFn panel_unpack[4];
+    LookupSumsFn lookup_sums;
 
     SelectFn select_below;
     SelectBoundFn select_bound;

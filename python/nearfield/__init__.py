@@ -23,11 +23,12 @@ from nearfield.filters import exclude
 from nearfield.flat import Flat
 from nearfield.hnsw import HNSW
 from nearfield.index import Index, Neighbors, RangeNeighbors
+from nearfield.ivfpq import IVFPQ
 from nearfield.kmeans import KMeans
 from nearfield.persistence import FileInfo, load, verify
 
 if TYPE_CHECKING:
-    from nearfield import collection, embed, evaluate, explore, formats, text, viz
+    from nearfield import collection, embed, evaluate, explore, formats, quantize, text, viz
     from nearfield.collection import Collection
     from nearfield.evaluate.build import build
     from nearfield.evaluate.estimate import estimate
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HNSW",
+    "IVFPQ",
     "Collection",
     "CorruptCollection",
     "CorruptIndex",
@@ -73,6 +75,7 @@ __all__ = [
     "load",
     "mmr",
     "near_duplicates",
+    "quantize",
     "read_faiss",
     "read_hnswlib",
     "read_vectors",
@@ -85,7 +88,7 @@ __all__ = [
 ]
 
 # Imported when first named, so that `import nearfield` stays quick.
-_MODULES = ("collection", "embed", "evaluate", "explore", "formats", "text", "viz")
+_MODULES = ("collection", "embed", "evaluate", "explore", "formats", "quantize", "text", "viz")
 _FUNCTIONS = dict.fromkeys(("build", "compare_metrics", "estimate"), "evaluate")
 _FUNCTIONS["Collection"] = "collection"
 _FUNCTIONS |= dict.fromkeys(("anomalies", "mmr", "near_duplicates", "recommend"), "explore")

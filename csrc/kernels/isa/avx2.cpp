@@ -1,7 +1,7 @@
 // AVX2 with FMA and F16C: every kernel.
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/select.inl.h"
-#include "kernels/isa/avx2.inl.h"
+#include "kernels/isa/avx2_blocks.inl.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -90,6 +90,8 @@ constexpr Kernels avx2_table() {
     fill_codes<BytesAvx2>(table);
     fill_hamming<BytesAvx2>(table);
     fill_pack<Transpose8>(table);
+    fill_panels<PanelAvx2>(table);
+    table.lookup_sums = lookup_sums<LookupAvx2>;
     table.tile_f32 = tile_f32<TileF32>;
     table.tile_bf16 = tile_bf16<TileBf16>;
     table.tile_i8 = tile_i8<TileI8>;

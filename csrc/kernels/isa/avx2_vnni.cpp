@@ -1,5 +1,5 @@
 // AVX-VNNI: integer products that add four bytes or two words at once, in 256-bit registers.
-#include "kernels/isa/avx2.inl.h"
+#include "kernels/isa/avx2_blocks.inl.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -38,12 +38,20 @@ struct TileI8 : TileAvx2 {
     }
 };
 
+struct PanelVnni : PanelAvx2 {
+    template <int bits, int p>
+    static Sum dot(Sum sum, Line x, Unit unit) {
+        return {_mm256_dpbusd_avx_epi32(sum.v, part<bits, p>(x).v, unit)};
+    }
+};
+
 constexpr Kernels avx2_vnni_table() {
     Kernels table{};
     fill_byte_distances<BytesVnni>(table);
     fill_signed_dot<BytesVnni>(table);
     fill_codes<BytesVnni>(table);
     table.tile_i8 = tile_i8<TileI8>;
+    fill_panel_dots<PanelVnni>(table);
     return table;
 }
 

@@ -2,6 +2,7 @@
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/select.inl.h"
 #include "kernels/isa/avx512.inl.h"
+#include "kernels/isa/avx512_blocks.inl.h"
 #include "kernels/isa/avx512_graph.inl.h"
 
 namespace nearfield::kernels {
@@ -93,6 +94,8 @@ constexpr Kernels avx512_table() {
     fill_codes<BytesAvx512>(table);
     fill_hamming<BytesAvx512>(table);
     fill_pack<Transpose16>(table);
+    fill_panels<PanelAvx512>(table);
+    table.lookup_sums = lookup_sums<LookupAvx512>;
     table.tile_f32 = tile_f32<TileF32>;
     table.tile_bf16 = tile_bf16<TileBf16>;
     table.tile_i8 = tile_i8<TileI8>;

@@ -1,5 +1,5 @@
 // AVX-512 VNNI: integer products that add four bytes or two words at once.
-#include "kernels/isa/avx512.inl.h"
+#include "kernels/isa/avx512_blocks.inl.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -36,12 +36,31 @@ struct TileI8 : TileAvx512 {
     static Sum madd(Sum sum, Right x, Right y) { return {_mm512_dpbusd_epi32(sum.v, y.v, x.v)}; }
 };
 
+/// The upper four bits stay where they are, and 16 times their products are summed apart.
+struct PanelVnni : PanelAvx512 {
+    template <int bits, int p>
+    static Sum dot(Sum sum, Line x, Unit unit) {
+        if constexpr (bits == 4 && p == 1) {
+            const __m512i upper = _mm512_and_si512(x.v, _mm512_set1_epi8(static_cast<char>(0xf0)));
+            return {_mm512_dpbusd_epi32(sum.v, upper, unit)};
+        }
+        return {_mm512_dpbusd_epi32(sum.v, part<bits, p>(x).v, unit)};
+    }
+    template <int bits>
+    static Sum finish(const Sum* sums) {
+        if constexpr (bits == 8) return sums[0];
+        if constexpr (bits == 4) return sums[0] + Sum{_mm512_srai_epi32(sums[1].v, 4)};
+        return sums[0] + sums[1];
+    }
+};
+
 constexpr Kernels avx512_vnni_table() {
     Kernels table{};
     fill_byte_distances<BytesVnni>(table);
     fill_signed_dot<BytesVnni>(table);
     fill_codes<BytesVnni>(table);
     table.tile_i8 = tile_i8<TileI8>;
+    fill_panel_dots<PanelVnni>(table);
     return table;
 }
 

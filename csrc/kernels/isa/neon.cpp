@@ -6,6 +6,7 @@
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/pack.inl.h"
 #include "kernels/generic/select.inl.h"
+#include "kernels/isa/neon_blocks.inl.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -309,6 +310,8 @@ constexpr Kernels neon_table() {
     fill_codes<BytesNeon>(table);
     fill_hamming<BytesNeon>(table);
     fill_pack<Transpose4>(table);
+    fill_panels<PanelNeon>(table);
+    table.lookup_sums = lookup_sums<LookupNeon>;
     table.tile_f32 = tile_f32<TileF32>;
     table.tile_bf16 = tile_bf16<TileBf16>;
     table.tile_i8 = tile_i8<TileI8>;

@@ -3,7 +3,9 @@
 #include "kernels/generic/convert.inl.h"
 #include "kernels/generic/graph.inl.h"
 #include "kernels/generic/hadamard.inl.h"
+#include "kernels/generic/lookup.inl.h"
 #include "kernels/generic/pack.inl.h"
+#include "kernels/generic/panels.inl.h"
 #include "kernels/generic/select.inl.h"
 
 namespace nearfield::kernels {
@@ -183,6 +185,63 @@ struct Transpose1 {
     }
 };
 
+/// One unit of a line at a time.
+struct PanelScalar {
+    static constexpr int registers = 16, at_once = 1;
+    struct Line {
+        Byte v[4];
+    };
+    using Unit = Line;
+    using Sum = I32x1;
+
+    static Line load(const Byte* at, int h) {
+        Line x;
+        __builtin_memcpy(x.v, at + unit_bytes * static_cast<std::size_t>(h), unit_bytes);
+        return x;
+    }
+    static void store(Byte* at, int h, Line x) {
+        __builtin_memcpy(at + unit_bytes * static_cast<std::size_t>(h), x.v, unit_bytes);
+    }
+    static Unit unit(const Byte* at) { return load(at, 0); }
+    template <int bits, int p>
+    static Line part(Line x) {
+        unrolled<4>([&](auto j) {
+            x.v[j] = static_cast<Byte>(x.v[j] >> (p * bits) & ((1 << bits) - 1));
+        });
+        return x;
+    }
+    template <int bits, int p>
+    static Sum dot(Sum sum, Line x, Unit unit) {
+        const Line codes = part<bits, p>(x);
+        unrolled<4>([&](auto j) { sum.v += codes.v[j] * static_cast<std::int8_t>(unit.v[j]); });
+        return sum;
+    }
+    template <int bits>
+    static Sum finish(const Sum* sums) {
+        return bits == 8 ? sums[0] : sums[0] + sums[bits == 8 ? 0 : 1];
+    }
+    static void store(std::int32_t* out, Sum sum) { *out = sum.v; }
+};
+
+struct LookupScalar {
+    static constexpr std::size_t pairs = 1;
+    using Tables = const Byte*;
+    struct Sums {
+        std::uint16_t rows[lookup_rows];
+        static Sums zero() { return {}; }
+    };
+    static Tables load(const Byte* tables) { return tables; }
+    static Sums add(Sums sums, const Byte* codes, Tables tables) {
+        for (std::size_t r = 0; r < lookup_rows; ++r)
+            sums.rows[r] = static_cast<std::uint16_t>(sums.rows[r] + tables[codes[r] & 15] +
+                                                      tables[16 + (codes[r] >> 4)]);
+        return sums;
+    }
+    static void flush(const Sums& sums, std::int32_t* out) {
+        for (std::size_t r = 0; r < lookup_rows; ++r) out[r] += sums.rows[r];
+    }
+};
+
 constexpr Kernels scalar_table() {
     Kernels table{};
     fill_float_distances<F32x1>(table);
@@ -190,6 +249,8 @@ constexpr Kernels scalar_table() {
     fill_codes<U8x1>(table);
     fill_hamming<U64x1>(table);
     fill_pack<Transpose1>(table);
+    fill_panels<PanelScalar>(table);
+    table.lookup_sums = lookup_sums<LookupScalar>;
     table.tile_f32 = tile_f32<TileF32>;
     table.tile_bf16 = tile_bf16<TileBf16>;
     table.tile_i8 = tile_i8<TileI8>;

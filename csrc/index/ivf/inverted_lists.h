@@ -1,0 +1,60 @@
+// Inverted lists: for each, the codes of its vectors in blocks, their factors and their slots.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/types.h"
+#include "quantize/residual_codes.h"
+
+namespace nearfield {
+
+struct InvertedList {
+    Buffer blocks;
+    std::vector<Slot> slots;
+    std::vector<std::uint16_t> add, scale;  // float16 factors
+
+    std::size_t size() const { return slots.size(); }
+};
+
+/// Entries lie without gaps: a removed one's place goes to the last of its list.
+class InvertedLists {
+  public:
+    using Factors = ResidualCodes::Factors;
+
+    InvertedLists() = default;
+    InvertedLists(std::size_t n, const BlockCodes& codes) : codes_(&codes), lists_(n) {}
+
+    std::size_t size() const { return lists_.size(); }
+    const InvertedList& operator[](std::size_t list) const { return lists_[list]; }
+    std::size_t n_blocks(std::size_t list) const {
+        return (lists_[list].size() + BlockCodes::block_rows - 1) / BlockCodes::block_rows;
+    }
+
+    /// Makes room for n more entries; may throw, changes nothing visible. Threads: one a list.
+    void reserve(Slot list, std::size_t n);
+    void append(Slot list, Slot slot, const std::uint8_t* code, Factors factors);
+    /// Place of a slot in its list, which holds it.
+    std::size_t find(Slot list, Slot slot) const;
+    void remove(Slot list, std::size_t place);
+    /// Drops all but the first n entries.
+    void truncate(Slot list, std::size_t n);
+    /// Names slots anew: new_slots[old].
+    void rename(const std::vector<Slot>& new_slots);
+    void read(Slot list, std::size_t place, std::uint8_t* code, Factors& factors) const;
+
+    std::size_t code_bytes() const;
+    std::size_t entry_bytes() const;
+
+  private:
+    std::byte* block(InvertedList& list, std::size_t place) const {
+        return list.blocks.data() + place / BlockCodes::block_rows * codes_->block_bytes();
+    }
+
+    const BlockCodes* codes_ = nullptr;
+    std::vector<InvertedList> lists_;
+};
+
+}  // namespace nearfield

@@ -1,0 +1,113 @@
+#include <algorithm>
+#include <numeric>
+
+#include "core/thread_pool.h"
+#include "index/ivf/ivf_index.h"
+#include "index/ivf/ivf_worker.h"
+
+namespace nearfield {
+namespace {
+
+// Vectors under way at a time: bounds the memory of an addition, whatever its size.
+constexpr std::size_t rows_at_once = 16'384;
+
+}  // namespace
+
+void IvfIndex::reserve_slots(std::size_t slots) {
+    require_trained("add()");
+    list_of_.reserve(slots);
+    if (params_.rerank) vectors_.resize(std::max(slots, vectors_.size()));
+    list_of_.resize(std::max(slots, list_of_.size()), no_slot);
+}
+
+void IvfIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
+    std::vector<std::size_t> before(lists_.size());
+    for (std::size_t i = 0; i < before.size(); ++i) before[i] = lists_[i].size();
+    try {
+        append(rows, slots, run);
+    } catch (...) {
+        for (std::size_t i = 0; i < before.size(); ++i)
+            if (lists_[i].size() > before[i]) lists_.truncate(static_cast<Slot>(i), before[i]);
+        for (std::size_t i = 0; i < rows.rows; ++i) list_of_[slots[i]] = no_slot;
+        throw;
+    }
+}
+
+/// A chunk at a time: into the frame, to lists, to codes; then each list takes its own.
+void IvfIndex::append(const MatrixView& rows, const Slot* slots, const Run& run) {
+    const std::size_t dim = space_.dim(), size = codes_.blocks().code_size();
+    std::vector<float> scratch, framed;
+    std::vector<Slot> assigned(rows_at_once), order;
+    std::vector<std::uint8_t> code_rows;
+    std::vector<InvertedLists::Factors> factors(rows_at_once);
+    std::vector<std::size_t> begin;
+    for (std::size_t first = 0; first < rows.rows; first += rows_at_once) {
+        const std::size_t n = std::min(rows_at_once, rows.rows - first);
+        Run part{run.threads, nullptr};
+        if (run.tick) {
+            run.tick(first, rows.rows);
+            part.tick = [&](std::size_t, std::size_t) { run.tick(first, rows.rows); };
+        }
+        const MatrixView ready = space_.prepare(rows.slice(first, first + n), scratch);
+        framed.resize(n * dim);
+        codes_.apply(ready, framed.data(), part);
+        const MatrixView view{framed.data(), n, dim};
+        finder_->assign(view, assigned.data(), part);
+        code_rows.resize(n * size);
+        parallel_for(part, n, 128, [&](std::size_t from, std::size_t to, std::size_t) {
+            std::vector<float> two(2 * dim);
+            for (std::size_t i = from; i < to; ++i) {
+                factors[i] = codes_.encode(view.row(i), finder_->centroid(assigned[i]),
+                                           &code_rows[i * size], two.data());
+                if (params_.rerank) vectors_.put(slots[first + i], ready.row(i));
+            }
+        });
+        begin.assign(lists_.size() + 1, 0);
+        for (std::size_t i = 0; i < n; ++i) ++begin[assigned[i] + 1];
+        std::partial_sum(begin.begin(), begin.end(), begin.begin());
+        order.resize(n);
+        std::vector<std::size_t> next(begin.begin(), begin.end() - 1);
+        for (std::size_t i = 0; i < n; ++i) order[next[assigned[i]]++] = static_cast<Slot>(i);
+        parallel_for(part, lists_.size(), 16, [&](std::size_t from, std::size_t to, std::size_t) {
+            for (std::size_t list = from; list < to; ++list) {
+                const auto into = static_cast<Slot>(list);
+                lists_.reserve(into, begin[list + 1] - begin[list]);
+                for (std::size_t j = begin[list]; j < begin[list + 1]; ++j) {
+                    const std::size_t i = order[j];
+                    lists_.append(into, slots[first + i], &code_rows[i * size], factors[i]);
+                    list_of_[slots[first + i]] = into;
+                }
+            }
+        });
+    }
+    if (run.tick) run.tick(rows.rows, rows.rows);
+}
+
+void IvfIndex::drop(Slot slot) {
+    const Slot list = list_of_[slot];
+    lists_.remove(list, lists_.find(list, slot));
+    list_of_[slot] = no_slot;
+}
+
+void IvfIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
+    for (std::size_t i = 0; i < rows.rows; ++i) drop(slots[i]);
+    // No interrupt is heard from here: the old codes are gone.
+    append(rows, slots, Run{run.threads, nullptr});
+}
+
+void IvfIndex::remove_slots(const Slot* slots, std::size_t n, const Run&) {
+    for (std::size_t i = 0; i < n; ++i) drop(slots[i]);
+}
+
+void IvfIndex::compact_slots(const std::vector<Slot>& old_slots, const Run&) {
+    std::vector<Slot> new_slots(list_of_.size(), no_slot), moved(old_slots.size());
+    for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {
+        new_slots[old_slots[slot]] = static_cast<Slot>(slot);
+        moved[slot] = list_of_[old_slots[slot]];
+    }
+    lists_.rename(new_slots);
+    list_of_ = std::move(moved);
+    if (params_.rerank) vectors_.compact(old_slots);
+}
+
+}  // namespace nearfield

@@ -1,0 +1,182 @@
+#include "index/ivf/ivf_index.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "core/thread_pool.h"
+#include "index/ivf/ivf_worker.h"
+#include "quantize/kmeans.h"
+
+namespace nearfield {
+namespace {
+
+constexpr float largest_float16 = 65504.0f;
+// Residuals that codes are trained on.
+constexpr std::size_t most_residuals = 65'536;
+
+std::size_t checked_nprobe(std::size_t nprobe) {
+    require(nprobe >= 1 && nprobe <= IvfParams::max_nlist, "nprobe must be in 1..",
+            IvfParams::max_nlist, ", got ", nprobe);
+    return nprobe;
+}
+
+const IvfParams& checked(const IvfParams& params) {
+    require(params.nlist <= IvfParams::max_nlist, "nlist must be in 1..", IvfParams::max_nlist,
+            ", got ", params.nlist);
+    require(params.candidates <= IvfIndex::most_candidates, "candidates must be at most ",
+            IvfIndex::most_candidates, ", got ", params.candidates);
+    checked_nprobe(params.nprobe);
+    return params;
+}
+
+void corrupt(bool broken, const char* what, std::size_t where) {
+    if (broken) throw CorruptIndex(text("ivf: ", what, " at ", where));
+}
+
+}  // namespace
+
+IvfIndex::IvfIndex(Space space, const IvfParams& params)
+    : Index(std::move(space)),
+      params_(checked(params)),
+      codes_(space_.dim(), space_.metric(), params.codes),
+      vectors_(space_.dim(), params.rerank.value_or(kernels::Scalar::f16)) {
+    if (params.rerank == kernels::Scalar::f16) space_.set_limit(largest_float16);
+}
+
+IvfIndex::~IvfIndex() = default;
+
+std::size_t IvfIndex::default_nlist(std::size_t n) {
+    const auto wanted = static_cast<std::size_t>(2 * std::sqrt(static_cast<double>(n)));
+    return std::clamp<std::size_t>(wanted / 16 * 16, 1, IvfParams::max_nlist);
+}
+
+bool IvfIndex::trained() const {
+    const auto lock = shared();
+    return finder_.has_value();
+}
+
+std::size_t IvfIndex::nlist() const {
+    const auto lock = shared();
+    return finder_ ? finder_->size() : params_.nlist;
+}
+
+std::size_t IvfIndex::nprobe() const {
+    const auto lock = shared();
+    return params_.nprobe;
+}
+
+void IvfIndex::set_nprobe(std::size_t nprobe) {
+    checked_nprobe(nprobe);
+    const auto lock = alone();
+    params_.nprobe = nprobe;
+}
+
+void IvfIndex::require_trained(const char* what) const {
+    if (!finder_) throw NotTrained(text("the index is not trained; call train() before ", what));
+}
+
+void IvfIndex::train(const MatrixView& sample, const Run& run) {
+    space_.check("sample", sample, run);
+    const auto lock = alone();
+    require(ids_map().size() == 0, "train() must come before add(), got an index of ",
+            ids_map().size(), " vectors");
+    require(sample.rows >= 1, "sample must have at least one row, got none");
+    const std::size_t dim = space_.dim(), n = sample.rows;
+    const std::size_t k = params_.nlist != 0 ? params_.nlist : std::min(n, default_nlist(n));
+    require(k <= n, "nlist must be at most the number of training vectors (", n, "), got ", k);
+
+    std::vector<float> scratch;
+    const MatrixView ready = space_.prepare(sample, scratch);
+    ResidualCodes codes(dim, space_.metric(), params_.codes);
+    codes.frame().train(ready);
+    std::vector<float> rows(n * dim);
+    const Run quiet{run.threads, nullptr};
+    codes.apply(ready, rows.data(), quiet);
+
+    KMeansParams kmeans_params;
+    kmeans_params.k = k;
+    kmeans_params.max_iterations = 12;
+    kmeans_params.init = KMeansInit::sample;
+    kmeans_params.seed = params_.codes.seed;
+    KMeans kmeans(kmeans_params);
+    kmeans.train({rows.data(), n, dim}, run);
+    const float* const found = kmeans.centroids().data;
+    std::vector<float> centroids(found, found + k * dim);
+
+    const std::size_t step = (n + most_residuals - 1) / most_residuals, m = (n + step - 1) / step;
+    std::vector<float> residuals(m * dim);
+    for (std::size_t i = 0; i < m; ++i)
+        std::copy_n(&rows[i * step * dim], dim, &residuals[i * dim]);
+    {
+        const ListFinder finder(centroids, dim, codes.norms(), quiet);
+        std::vector<Slot> lists(m);
+        finder.assign({residuals.data(), m, dim}, lists.data(), run);
+        for (std::size_t i = 0; i < m; ++i)
+            for (std::size_t j = 0; j < dim; ++j)
+                residuals[i * dim + j] -= centroids[lists[i] * dim + j];
+    }
+    codes.train(residuals, centroids, run);
+    codes_ = std::move(codes);
+    finder_.emplace(std::move(centroids), dim, codes_.norms(), quiet);
+    codes_.attach(*finder_);
+    lists_ = InvertedLists(k, codes_.blocks());
+}
+
+void IvfIndex::get_row(Slot slot, float* out) const {
+    if (params_.rerank) {
+        vectors_.get(slot, out);
+        return;
+    }
+    const Slot list = list_of_[slot];
+    std::vector<std::uint8_t> code(codes_.blocks().code_size());
+    InvertedLists::Factors factors;
+    lists_.read(list, lists_.find(list, slot), code.data(), factors);
+    codes_.decode(code.data(), factors, finder_->centroid(list), out);
+}
+
+void IvfIndex::add_stats(Stats& stats) const {
+    stats.words.emplace_back("kind", "ivfpq");
+    stats.words.emplace_back("codes", codes_name(params_.codes.kind));
+    stats.words.emplace_back("rerank", params_.rerank ? dtype_name(*params_.rerank) : "none");
+    std::size_t empty = 0, longest = 0;
+    for (std::size_t i = 0; i < lists_.size(); ++i) {
+        empty += lists_[i].size() == 0;
+        longest = std::max(longest, lists_[i].size());
+    }
+    const auto number = [&](const char* name, std::size_t value) {
+        stats.numbers.emplace_back(name, static_cast<double>(value));
+    };
+    number("nlist", finder_ ? finder_->size() : params_.nlist);
+    number("nprobe", params_.nprobe);
+    number("bits", static_cast<std::size_t>(params_.codes.bits));
+    if (params_.codes.kind == CodeKind::product) number("pq_m", codes_.params().m);
+    number("empty_lists", empty);
+    number("longest_list", longest);
+    stats.bytes.emplace_back("vectors", vectors_.bytes());
+    stats.bytes.emplace_back("codes", lists_.code_bytes());
+    stats.bytes.emplace_back("lists", lists_.entry_bytes() + 4 * list_of_.capacity());
+    stats.bytes.emplace_back("centroids", finder_ ? finder_->bytes() : 0);
+}
+
+void IvfIndex::validate_rows() const {
+    std::size_t entries = 0;
+    std::vector<bool> seen(list_of_.size(), false);
+    for (std::size_t list = 0; list < lists_.size(); ++list)
+        for (const Slot slot : lists_[list].slots) {
+            ++entries;
+            corrupt(slot >= list_of_.size() || list_of_[slot] != list, "an entry without its slot",
+                    list);
+            corrupt(seen[slot], "a slot twice", slot);
+            seen[slot] = true;
+        }
+    ids_map().live().for_each([&](std::size_t slot) {
+        corrupt(slot >= seen.size() || !seen[slot], "a vector without its entry", slot);
+    });
+    if (entries != ids_map().size())
+        throw CorruptIndex(text("ivf: ", entries, " entries for ", ids_map().size(), " vectors"));
+}
+
+}  // namespace nearfield

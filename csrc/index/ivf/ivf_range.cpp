@@ -1,0 +1,66 @@
+#include <algorithm>
+#include <cmath>
+
+#include "core/thread_pool.h"
+#include "index/ivf/ivf_search.h"
+
+namespace nearfield {
+namespace {
+
+// Part of a residual that its code misses, by bits (1, 2, 4, 8), for Gaussian ones; codes of a few
+// bits a subspace count as the first.
+constexpr float missed[4] = {0.61f, 0.34f, 0.107f, 0.01f};
+// A vector inside is let through unless its estimate is off by more than so many deviations.
+constexpr float deviations = 4;
+
+}  // namespace
+
+/// Lists are opened nearest first, twice as many at a time, until a round adds nothing; what the
+/// estimates let through is measured.
+void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchParams& params,
+                          const Filter& filter, std::vector<std::vector<Neighbor>>& out,
+                          const Run& run) const {
+    require_trained("range_search()");
+    const Search search(*this, params, filter);
+    const std::size_t nlist = finder_->size();
+    const float miss = params_.codes.kind == CodeKind::product
+                           ? missed[0]
+                           : missed[kernels::bits_index(params_.codes.bits)];
+    parallel_for(run, queries.rows, 1, [&](std::size_t q, std::size_t, std::size_t) {
+        Lease worker(*this);
+        const MatrixView ready = space_.prepare(queries.slice(q, q + 1), worker->prepared);
+        search.reserve(*worker, 1);
+        worker->found.clear();
+        codes_.prepare(ready, *finder_, worker->queries);
+        TopK every(nlist);
+        finder_->rank(worker->queries.ints.as<std::int8_t>(), worker->queries.int_terms.data(), 1,
+                      &every, worker->ranking);
+        const std::vector<Neighbor>& lists = every.finish();
+        const float limit = codes_.estimate(worker->queries, 0, radius);
+        const float norm2 = worker->queries.int_terms[0].norm2;
+        std::size_t opened = 0, batch = search.nprobe();
+        for (bool more = true; more && opened < nlist; batch *= 2) {
+            const std::size_t end = std::min(nlist, opened + batch);
+            for (; opened < end; ++opened) {
+                const float away = codes_.norms() ? std::max(lists[opened].distance, 0.0f) : norm2;
+                const float off = 2 * miss * std::sqrt(away / static_cast<float>(space_.dim()));
+                const float most = limit + (params_.rerank ? deviations * off : 0.0f);
+                const float base = lists[opened].distance;
+                const Worker::Visit visit{
+                    0, base, codes_.pull(worker->queries, 0, lists[opened].slot, base)};
+                search.scan(
+                    *worker, lists[opened].slot, &visit, 1, [&](std::uint32_t) { return most; },
+                    [&](std::uint32_t, float estimate, Slot slot) {
+                        worker->found.push_back({estimate, slot});
+                    });
+            }
+            const std::size_t before = out[q].size();
+            search.keep_within(*worker, ready.row(0), radius, out[q]);
+            more = out[q].size() > before;
+        }
+        std::sort(out[q].begin(), out[q].end());
+        search.report(*worker);
+    });
+}
+
+}  // namespace nearfield

@@ -1,0 +1,243 @@
+#include "index/ivf/ivf_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace nearfield {
+namespace {
+
+// Queries that go through the lists together; the more, the more of them meet in a list.
+constexpr std::size_t queries_at_once = 1024;
+// Of those that meet in a list, so many are multiplied at a time.
+constexpr std::size_t queries_a_tile = 64;
+// Lists that every query opens first, so that the others find a tight threshold.
+constexpr std::size_t lists_first = 1;
+// Reading a vector at random takes as long as estimating so many in order.
+constexpr double estimates_a_vector = 12;
+
+/// Vectors measured for k results: the coarser the codes, the more.
+std::size_t default_candidates(std::size_t k, int bits, CodeKind kind) {
+    if (kind == CodeKind::product) return bits == 4 ? 6 * k + 40 : 8 * k + 60;
+    if (bits == 8) return k + 6;
+    if (bits == 4) return k + k / 2 + 15;
+    if (bits == 2) return 4 * k + 30;
+    return 12 * k + 60;
+}
+
+}  // namespace
+
+IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, const Filter& filter)
+    : index_(index), filter_(filter), counters_(params.counters), k_(params.k) {
+    const std::size_t nlist = index.finder_->size();
+    nprobe_ = params.nprobe != 0 ? params.nprobe : std::min(nlist, index.params_.nprobe);
+    require(nprobe_ <= nlist, "nprobe must be at most nlist (", nlist, "), got ", nprobe_);
+    const ResidualParams& codes = index.params_.codes;
+    candidates_ = std::max(k_, index.params_.candidates != 0
+                                   ? index.params_.candidates
+                                   : default_candidates(k_, codes.bits, codes.kind));
+    if (!index.params_.rerank) candidates_ = k_;
+    candidates_ = std::min(candidates_, std::max<std::size_t>(filter.count, 1));
+    // Allowed vectors are spread over as many more lists as there are fewer of them.
+    const auto all = static_cast<double>(index.ids_map().size());
+    const double share = static_cast<double>(filter.count) / std::max(all, 1.0);
+    const double wanted = std::ceil(static_cast<double>(nprobe_) / std::max(share, 1e-9));
+    nprobe_ = wanted >= static_cast<double>(nlist) ? nlist : static_cast<std::size_t>(wanted);
+    const double estimated = all * static_cast<double>(nprobe_) / static_cast<double>(nlist);
+    listed_ = index.params_.rerank && filter.allowed &&
+              static_cast<double>(filter.count) * estimates_a_vector <= estimated;
+}
+
+/// Keeps the best of each query by estimate.
+void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visits,
+                            std::size_t n) const {
+    scan(
+        worker, list, visits, n,
+        [&](std::uint32_t query) {
+            worker.best[query].tighten();
+            return worker.best[query].threshold();
+        },
+        [&](std::uint32_t query, float estimate, Slot slot) {
+            worker.best[query].offer({estimate, slot});
+        });
+}
+
+void IvfIndex::Search::open_one(Worker& worker, std::uint32_t query, const Neighbor& list) const {
+    const float pull = index_.codes_.pull(worker.queries, query, list.slot, list.distance);
+    const Worker::Visit visit{query, list.distance, pull};
+    scan(worker, list.slot, &visit, 1);
+}
+
+/// Opens lists first, ..., last - 1 of each of m queries, in the order of the lists.
+void IvfIndex::Search::open(Worker& worker, std::size_t m, std::size_t first,
+                            std::size_t last) const {
+    const std::size_t nlist = index_.finder_->size();
+    worker.begin.assign(nlist + 1, 0);
+    const auto visit = [&](const auto& work) {
+        for (std::size_t i = 0; i < m; ++i) {
+            const auto& lists = worker.lists[i].kept();
+            for (std::size_t j = first; j < std::min(last, lists.size()); ++j)
+                work(static_cast<std::uint32_t>(i), lists[j]);
+        }
+    };
+    visit([&](std::uint32_t, const Neighbor& list) { ++worker.begin[list.slot + 1]; });
+    std::partial_sum(worker.begin.begin(), worker.begin.end(), worker.begin.begin());
+    worker.visits.resize(worker.begin.back());
+    visit([&](std::uint32_t query, const Neighbor& list) {
+        worker.visits[worker.begin[list.slot]++] = {
+            query, list.distance,
+            index_.codes_.pull(worker.queries, query, list.slot, list.distance)};
+    });
+    std::size_t from = 0;
+    for (std::size_t list = 0; list < nlist; ++list) {
+        const std::size_t to = worker.begin[list];
+        for (; from < to; from = std::min(to, from + queries_a_tile))
+            scan(worker, static_cast<Slot>(list), &worker.visits[from],
+                 std::min(to - from, queries_a_tile));
+    }
+}
+
+void IvfIndex::Search::write(std::vector<Neighbor>& found, Neighbor* out) const {
+    const std::size_t n = std::min(k_, found.size());
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(n), found.end());
+    std::copy_n(found.begin(), n, out);
+    std::fill(out + n, out + k_, Neighbor{});
+}
+
+/// Ranks the best of a query by estimate by the vectors themselves.
+void IvfIndex::Search::finish(Worker& worker, const float* query, std::size_t i,
+                              Neighbor* out) const {
+    const std::vector<Neighbor>& best = worker.best[i].finish();
+    const std::size_t n = best.size();
+    worker.found.resize(n);
+    if (!worker.scorer) {
+        for (std::size_t j = 0; j < n; ++j)
+            worker.found[j] = {index_.codes_.distance(worker.queries, i, best[j].distance),
+                               best[j].slot};
+        write(worker.found, out);
+        return;
+    }
+    worker.slots.resize(n);
+    worker.distances.resize(n);
+    for (std::size_t j = 0; j < n; ++j) worker.slots[j] = best[j].slot;
+    worker.scorer->set_query(query);
+    worker.scorer->score(worker.slots.data(), n, worker.distances.data());
+    for (std::size_t j = 0; j < n; ++j) worker.found[j] = {worker.distances[j], worker.slots[j]};
+    worker.measured += n;
+    write(worker.found, out);
+}
+
+void IvfIndex::Search::keep_within(Worker& worker, const float* query, float radius,
+                                   std::vector<Neighbor>& inside) const {
+    const std::size_t n = worker.found.size();
+    worker.slots.resize(n);
+    worker.distances.resize(n);
+    for (std::size_t j = 0; j < n; ++j) {
+        worker.slots[j] = worker.found[j].slot;
+        worker.distances[j] = index_.codes_.distance(worker.queries, 0, worker.found[j].distance);
+    }
+    if (worker.scorer) {
+        worker.scorer->set_query(query);
+        worker.scorer->score(worker.slots.data(), n, worker.distances.data());
+        worker.measured += n;
+    }
+    for (std::size_t j = 0; j < n; ++j)
+        if (worker.distances[j] <= radius) inside.push_back({worker.distances[j], worker.slots[j]});
+    worker.found.clear();
+}
+
+void IvfIndex::Search::reserve(Worker& worker, std::size_t m) const {
+    const std::size_t tile = std::min(m, queries_a_tile);
+    const auto grow = [](Buffer& buffer, std::size_t bytes) {
+        if (buffer.size() < bytes) buffer.resize(bytes);
+    };
+    grow(worker.gathered, tile * index_.codes_.blocks().query_bytes());
+    grow(worker.sums, tile * scan_rows * sizeof(std::int32_t));
+    for (auto* values : {&worker.add, &worker.scale, &worker.zeros, &worker.estimates})
+        values->resize(scan_rows);
+    worker.places.resize(scan_rows);
+    const auto clear = [&](std::vector<TopK>& kept, std::size_t k) {
+        if (!kept.empty() && kept[0].k() != k) kept.clear();
+        for (std::size_t i = 0; i < std::min(m, kept.size()); ++i) kept[i].clear();
+        while (kept.size() < m) kept.emplace_back(k);
+    };
+    clear(worker.lists, nprobe_);
+    clear(worker.best, candidates_);
+}
+
+void IvfIndex::Search::run(Worker& worker, const MatrixView& queries, Neighbor* out) const {
+    const std::size_t m = queries.rows, nlist = index_.finder_->size();
+    reserve(worker, m);
+    const ListFinder& finder = *index_.finder_;
+    index_.codes_.prepare(queries, finder, worker.queries);
+    const auto* const ints = worker.queries.ints.as<std::int8_t>();
+    finder.rank(ints, worker.queries.int_terms.data(), m, worker.lists.data(), worker.ranking);
+    for (std::size_t i = 0; i < m; ++i) worker.lists[i].finish();
+    if (m > 1) {
+        open(worker, m, 0, lists_first);
+        open(worker, m, lists_first, nprobe_);
+    } else {
+        for (const Neighbor& list : worker.lists[0].kept()) open_one(worker, 0, list);
+    }
+    for (std::size_t i = 0; i < m; ++i) {
+        // The lists may hold too few that are allowed: then the others are opened too.
+        if (worker.best[i].finish().size() < std::min(k_, filter_.count) && nprobe_ < nlist) {
+            TopK every(nlist);
+            finder.rank(ints + i * finder.query_width(), &worker.queries.int_terms[i], 1, &every,
+                        worker.ranking);
+            worker.best[i].clear();
+            for (const Neighbor& list : every.finish())
+                open_one(worker, static_cast<std::uint32_t>(i), list);
+        }
+        finish(worker, queries.row(i), i, out + i * k_);
+    }
+    report(worker);
+}
+
+void IvfIndex::Search::run_listed(Worker& worker, const MatrixView& queries, Neighbor* out) const {
+    std::vector<Slot> all;
+    all.reserve(filter_.count);
+    filter_.allowed->for_each([&](std::size_t slot) { all.push_back(static_cast<Slot>(slot)); });
+    worker.distances.resize(all.size());
+    for (std::size_t i = 0; i < queries.rows; ++i) {
+        worker.scorer->set_query(queries.row(i));
+        worker.scorer->score(all.data(), all.size(), worker.distances.data());
+        worker.found.clear();
+        for (std::size_t j = 0; j < all.size(); ++j)
+            worker.found.push_back({worker.distances[j], all[j]});
+        worker.measured += all.size();
+        write(worker.found, out + i * k_);
+    }
+    report(worker);
+}
+
+void IvfIndex::Search::report(Worker& worker) const {
+    if (counters_)
+        counters_->add(worker.scanned + worker.measured, worker.measured, worker.opened,
+                       worker.scanned * index_.codes_.blocks().block_bytes() /
+                               BlockCodes::block_rows +
+                           worker.measured * index_.vectors_.stride());
+    worker.scanned = worker.measured = worker.opened = 0;
+}
+
+void IvfIndex::search_rows(const MatrixView& queries, const SearchParams& params,
+                           const Filter& filter, Neighbor* out, const Run& run) const {
+    require_trained("search()");
+    const Search search(*this, params, filter);
+    const auto threads = static_cast<std::size_t>(resolve_threads(run.threads));
+    const std::size_t piece =
+        std::clamp<std::size_t>((queries.rows + threads - 1) / threads, 1, queries_at_once);
+    parallel_for(run, queries.rows, piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+        Lease worker(*this);
+        const MatrixView ready = space_.prepare(queries.slice(begin, end), worker->prepared);
+        if (search.listed())
+            search.run_listed(*worker, ready, out + begin * params.k);
+        else
+            search.run(*worker, ready, out + begin * params.k);
+    });
+}
+
+}  // namespace nearfield

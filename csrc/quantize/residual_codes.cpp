@@ -1,0 +1,196 @@
+#include "quantize/residual_codes.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "kernels/kernels.h"
+#include "quantize/panel_codes.h"
+#include "quantize/product_codes.h"
+
+namespace nearfield {
+namespace {
+
+// Factors beyond this would leave float16; only vectors some 250 times as far from their centroid as
+// vectors are from the centre reach it.
+constexpr float largest_factor = 65000.0f;
+// A code less aligned than this with its vector is scaled for least error, not for no bias.
+constexpr float least_cosine = 0.2f;
+
+// Between Gaussian residuals and their grid codes of 1, 2, 4 and 8 bits.
+constexpr float squared_cosine[4] = {0.637f, 0.881f, 0.9885f, 0.9999f};
+
+/// One subspace for two dimensions where that divides dim, else the most below.
+std::size_t default_m(std::size_t dim) {
+    for (std::size_t m = (dim + 1) / 2; m > 1; --m)
+        if (dim % m == 0) return m;
+    return 1;
+}
+
+std::unique_ptr<BlockCodes> make_blocks(std::size_t dim, const ResidualParams& params) {
+    if (params.kind == CodeKind::rabitq) return std::make_unique<PanelCodes>(dim, params.bits);
+    ProductParams product;
+    product.m = params.m;
+    product.bits = params.bits;
+    product.seed = params.seed;
+    return std::make_unique<ProductCodes>(dim, product);
+}
+
+ResidualParams completed(ResidualParams params, std::size_t dim) {
+    if (params.m == 0) params.m = default_m(dim);
+    return params;
+}
+
+float dot(const float* a, const float* b, std::size_t dim) {
+    float sum[4] = {};
+    std::size_t i = 0;
+    for (; i + 4 <= dim; i += 4)
+        for (std::size_t lane = 0; lane < 4; ++lane) sum[lane] += a[i + lane] * b[i + lane];
+    for (; i < dim; ++i) sum[0] += a[i] * b[i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+float half_value(std::uint16_t half) {
+    float value;
+    kernels::kernels().from_f16(&half, 1, &value);
+    return value;
+}
+
+}  // namespace
+
+CodeKind parse_codes(std::string_view name) {
+    require(name == "rabitq" || name == "pq", "codes must be 'rabitq' or 'pq', got '", name, "'");
+    return name == "pq" ? CodeKind::product : CodeKind::rabitq;
+}
+
+const char* codes_name(CodeKind kind) { return kind == CodeKind::product ? "pq" : "rabitq"; }
+
+ResidualCodes::ResidualCodes(std::size_t dim, const kernels::MetricInfo& metric,
+                             const ResidualParams& params)
+    : dim_(dim),
+      metric_(&metric),
+      params_(completed(params, dim)),
+      norms_(metric.needs_norm || metric.unit_vectors),
+      frame_(dim, params.kind == CodeKind::rabitq, params.seed),
+      blocks_(make_blocks(dim, params_)) {}
+
+void ResidualCodes::apply(const MatrixView& rows, float* out, const Run& run) const {
+    parallel_for(run, rows.rows, 256, [&](std::size_t begin, std::size_t end, std::size_t) {
+        for (std::size_t i = begin; i < end; ++i) frame_.apply(rows.row(i), true, out + i * dim_);
+    });
+}
+
+void ResidualCodes::train(std::vector<float>& residuals, std::vector<float>& centroids,
+                          const Run& run) {
+    const std::size_t n = residuals.size() / dim_, k = centroids.size() / dim_;
+    if (params_.opq && params_.kind == CodeKind::product) {
+        std::vector<float> matrix = product_rotation({residuals.data(), n, dim_}, params_.m,
+                                                     params_.bits, params_.seed, run);
+        std::vector<float> turned(residuals.size());
+        turn_rows({residuals.data(), n, dim_}, matrix, turned.data(), run);
+        residuals = std::move(turned);
+        turned.resize(centroids.size());
+        turn_rows({centroids.data(), k, dim_}, matrix, turned.data(), run);
+        centroids = std::move(turned);
+        frame_.turn(std::move(matrix));
+    }
+    blocks_->train({residuals.data(), n, dim_}, run);
+}
+
+void ResidualCodes::attach(const ListFinder& finder) {
+    if (norms_) return;
+    origin_.resize(dim_);
+    frame_.apply(frame_.centre().data(), false, origin_.data());
+    inverses_.resize(finder.size());
+    std::vector<float> v(dim_);
+    for (std::size_t list = 0; list < finder.size(); ++list) {
+        const float* const centroid = finder.centroid(static_cast<Slot>(list));
+        for (std::size_t j = 0; j < dim_; ++j) v[j] = origin_[j] + centroid[j];
+        const float norm2 = dot(v.data(), v.data(), dim_);
+        inverses_[list] = norm2 > 1e-20f ? 1 / norm2 : 0.0f;
+    }
+}
+
+float ResidualCodes::pull(const Queries& queries, std::size_t i, Slot list, float base) const {
+    if (norms_) return 0;
+    const float square = frame_.scale() * frame_.scale();
+    return (-base - queries.offsets[i] * square) * inverses_[list];
+}
+
+ResidualCodes::Factors ResidualCodes::encode(const float* row, const float* centroid,
+                                             std::uint8_t* code, float* scratch) const {
+    float* const r = scratch;
+    float* const y = scratch + dim_;
+    for (std::size_t i = 0; i < dim_; ++i) r[i] = row[i] - centroid[i];
+    blocks_->encode(r, code);
+    blocks_->decode(code, y);
+    const float norm2 = dot(r, r, dim_), length2 = dot(y, y, dim_), both = dot(r, y, dim_);
+    float f = 0;
+    if (both * both > least_cosine * least_cosine * norm2 * length2 && both > 0)
+        f = norm2 / both;
+    else if (length2 > 0)
+        f = std::max(0.0f, both / length2);
+    float add;
+    if (norms_) {
+        add = norm2 + 2 * f * dot(centroid, y, dim_);
+    } else {
+        add = dot(centroid, r, dim_) + dot(origin_.data(), r, dim_) -
+              f * (dot(centroid, y, dim_) + dot(origin_.data(), y, dim_));
+    }
+    const auto bounded = [](float x) { return std::clamp(x, -largest_factor, largest_factor); };
+    const float factors[2] = {bounded(add), bounded(norms_ ? 2 * f : f)};
+    std::uint16_t halves[2];
+    kernels::kernels().to_f16(factors, 2, halves);
+    return {halves[0], halves[1]};
+}
+
+void ResidualCodes::decode(const std::uint8_t* code, const Factors& factors, const float* centroid,
+                           float* row) const {
+    std::vector<float> y(dim_);
+    blocks_->decode(code, y.data());
+    // The nearest point to the vector is not as long as what makes products right.
+    const float f = params_.kind == CodeKind::product
+                        ? 1.0f
+                        : half_value(factors.scale) / (norms_ ? 2.0f : 1.0f) *
+                              squared_cosine[kernels::bits_index(params_.bits)];
+    for (std::size_t i = 0; i < dim_; ++i) y[i] = centroid[i] + f * y[i];
+    frame_.apply_inverse(y.data(), row);
+}
+
+void ResidualCodes::prepare(const MatrixView& queries, const ListFinder& finder,
+                            Queries& out) const {
+    const std::size_t n = queries.rows, width = finder.query_width();
+    const std::size_t bytes = blocks_->query_bytes();
+    out.n = n;
+    out.values.resize(n * dim_);
+    if (out.ints.size() < n * width) out.ints.resize(n * width);
+    if (out.codes.size() < n * bytes) out.codes.resize(n * bytes);
+    out.int_terms.resize(n);
+    out.terms.resize(n);
+    out.offsets.assign(n, 0.0f);
+    for (std::size_t i = 0; i < n; ++i) {
+        const float* const query = queries.row(i);
+        float* const values = &out.values[i * dim_];
+        frame_.apply(query, norms_, values);
+        std::int8_t* const ints = out.ints.as<std::int8_t>() + i * width;
+        out.int_terms[i] = finder.encode(values, ints);
+        out.terms[i] = blocks_->prepare({values, ints, out.int_terms[i].unit, out.int_terms[i].sum},
+                                        out.codes.data() + i * bytes);
+        if (!norms_) out.offsets[i] = -dot(query, frame_.centre().data(), dim_);
+    }
+}
+
+float ResidualCodes::distance(const Queries& queries, std::size_t i, float estimate) const {
+    const float scaled = estimate / (frame_.scale() * frame_.scale());
+    if (!norms_) return scaled + queries.offsets[i];
+    return std::max(0.0f, metric_->unit_vectors ? scaled / 2 : scaled);
+}
+
+float ResidualCodes::estimate(const Queries& queries, std::size_t i, float distance) const {
+    const float square = frame_.scale() * frame_.scale();
+    if (!norms_) return (distance - queries.offsets[i]) * square;
+    return (metric_->unit_vectors ? 2 * distance : distance) * square;
+}
+
+}  // namespace nearfield

@@ -1,0 +1,180 @@
+"""IVFPQ finds what a full scan finds, for every code and metric, one query or many at a time."""
+
+import numpy as np
+import pytest
+from clusters import clustered, recall
+from oracle import METRICS, exact_distances
+
+import nearfield as nf
+
+N, DIM = 4000, 48
+CODES = [("rabitq", 1), ("rabitq", 2), ("rabitq", 4), ("rabitq", 8), ("pq", 4), ("pq", 8)]
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(5)
+    return clustered(rng, N, DIM), clustered(rng, 60, DIM)
+
+
+def made(vectors, metric="l2", nlist=40, **options):
+    index = nf.IVFPQ(vectors.shape[1], metric, nlist, **options)
+    index.train(vectors)
+    index.add(vectors)
+    index.validate()
+    return index
+
+
+@pytest.fixture(scope="module")
+def built(data):
+    return made(data[0])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("codes", "bits"), CODES)
+def test_recall_is_high_for_every_metric_and_code(metric, codes, bits, data):
+    vectors, queries = data
+    pq_m = 12 if codes == "pq" else None
+    index = made(vectors, metric, codes=codes, bits=bits, pq_m=pq_m)
+    hits = index.search(queries, k=10, nprobe=20)
+    assert recall(hits, vectors, queries, metric) > 0.95
+    for row, query in enumerate(queries[:5]):
+        alone = index.search(query, k=10, nprobe=20)
+        np.testing.assert_array_equal(alone.ids, hits.ids[row])
+        np.testing.assert_array_equal(alone.distances, hits.distances[row])
+
+
+FLOORS = {"rabitq": {1: 0.35, 2: 0.6, 4: 0.85, 8: 0.97}, "pq": {4: 0.7, 8: 0.85}}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("codes", "bits"), CODES)
+def test_codes_alone_reach_their_recall_floor(metric, codes, bits, data):
+    vectors, queries = data
+    index = made(vectors, metric, codes=codes, bits=bits, rerank=None)
+    hits = index.search(queries, k=10, nprobe=40)
+    assert recall(hits, vectors, queries, metric) > FLOORS[codes][bits]
+    truth = np.take_along_axis(exact_distances(vectors, queries, metric), hits.ids, axis=1)
+    spread = exact_distances(vectors, queries, metric).std()
+    assert np.abs(hits.distances - truth).mean() < (0.3 if bits < 4 else 0.12) * spread
+
+
+@pytest.mark.parametrize("rerank", ["float32", "float16", "bfloat16", "int8"])
+def test_distances_are_those_of_the_stored_vectors(rerank, data):
+    vectors, queries = data
+    index = made(vectors, rerank=rerank)
+    hits = index.search(queries, k=5)
+    for row, query in enumerate(queries):
+        stored = index.get(hits.ids[row])
+        expected = ((stored.astype(np.float64) - query) ** 2).sum(axis=1)
+        np.testing.assert_allclose(hits.distances[row], expected, rtol=1e-4)
+        assert (np.diff(hits.distances[row]) >= 0).all()
+
+
+def test_all_lists_give_the_exact_answer(data, built):
+    vectors, queries = data
+    assert recall(built.search(queries, nprobe=built.nlist), vectors, queries, "l2") == 1
+
+
+def test_more_lists_find_more(data, built):
+    vectors, queries = data
+    found = [
+        recall(built.search(queries, nprobe=n), vectors, queries, "l2") for n in (1, 4, 16, 40)
+    ]
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7, 63, 65, 200, 1030])
+def test_any_dim_works(dim, rng):
+    vectors = rng.standard_normal((900, dim), dtype=np.float32)
+    queries = rng.standard_normal((20, dim), dtype=np.float32)
+    for codes in ("rabitq", "pq"):
+        index = made(vectors, nlist=8, codes=codes, rerank="float32", candidates=200)
+        assert recall(index.search(queries, nprobe=8), vectors, queries, "l2") > 0.95
+
+
+def test_search_pads_with_minus_one_when_k_exceeds_size(data):
+    index = made(data[0][:50], nlist=1)
+    hits = index.search(data[1], k=60)
+    assert (hits.ids[:, 50:] == -1).all()
+    assert np.isinf(hits.distances[:, 50:]).all()
+    assert (np.sort(hits.ids[:, :50], axis=1) == np.arange(50)).all()
+
+
+def test_short_lists_are_followed_by_others_until_there_are_k(data, built):
+    hits = built.search(data[1], k=1500, nprobe=1)
+    assert (hits.ids >= 0).all()
+    assert all(len(set(row)) == 1500 for row in hits.ids.tolist())
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.3, 0.9])
+@pytest.mark.parametrize("rerank", ["float16", None])
+def test_filters_are_kept_and_give_k_results(share, rerank, data, rng):
+    vectors, queries = data
+    index = made(vectors, bits=8, rerank=rerank)
+    allowed = rng.random(N) < share
+    allowed[:4] = True
+    hits = index.search(queries, k=10, nprobe=20, filter=allowed)
+    count = min(10, int(allowed.sum()))
+    assert (hits.ids[:, :count] >= 0).all()
+    assert allowed[hits.ids[:, :count]].all()
+    floor = 0.97 if rerank else 0.9
+    assert recall(hits, vectors, queries, "l2", k=count, allowed=allowed) * 10 / count > floor
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_range_search_finds_what_lies_inside(metric, bits, data):
+    vectors, queries = data
+    index = made(vectors, metric, bits=bits)
+    truth = exact_distances(vectors, queries, metric)
+    radius = float(np.quantile(truth, 0.01))
+    found = index.range_search(queries, radius, nprobe=20)
+    inside = [np.flatnonzero(row <= radius - 1e-3 * abs(radius)) for row in truth]
+    right = total = 0
+    for i, expected in enumerate(inside):
+        ids = found.ids[found.lims[i] : found.lims[i + 1]]
+        distances = found.distances[found.lims[i] : found.lims[i + 1]]
+        assert (distances <= radius).all()
+        assert (np.diff(distances) >= 0).all()
+        right += len(np.intersect1d(ids, expected))
+        total += len(expected)
+    assert right / total > 0.97
+
+
+def test_an_empty_index_gives_padding(data):
+    index = nf.IVFPQ(DIM, "l2", 4)
+    index.train(data[0])
+    assert (index.search(data[1], k=3).ids == -1).all()
+
+
+def test_work_is_counted(data, built):
+    work = built.count_work(data[1], k=10, nprobe=8)
+    assert work["hops"] == 8
+    assert 0 < work["exact_distances"] < work["distances"] < N
+    assert built.count_work(data[1], k=10, nprobe=40)["distances"] > N
+
+
+def test_stats_tell_what_the_index_is_made_of(data):
+    facts = made(data[0], codes="pq", bits=4, pq_m=24, rerank="int8").stats()
+    assert (facts["kind"], facts["codes"], facts["pq_m"], facts["nlist"]) == ("ivfpq", "pq", 24, 40)
+    assert facts["bytes"]["vectors"] == N * (DIM + 8)
+    assert N * 12 <= facts["bytes"]["codes"] <= (N + 40 * 32) * 12
+
+
+@pytest.mark.parametrize("opq", [False, True])
+def test_product_codes_of_a_learned_rotation_are_no_worse(opq, rng):
+    mixing = rng.standard_normal((32, 32)) * np.geomspace(1, 0.02, 32)
+    vectors = (rng.standard_normal((3000, 32)) @ mixing.T).astype(np.float32)
+    index = nf.IVFPQ(32, "l2", 8, codes="pq", bits=4, pq_m=8, opq=opq, rerank=None)
+    index.train(vectors)
+    index.add(vectors)
+    off = ((index.get(index.ids) - vectors) ** 2).sum() / (vectors**2).sum()
+    assert off < (0.1 if opq else 0.3)
+
+
+def test_tuning_sets_nprobe(data):
+    index = made(data[0])
+    found = index.tune(data[1], k=5, recall=0.9, seconds=0.01)
+    assert found.setting == {"nprobe": index.nprobe}
+    assert recall(index.search(data[1], k=5), *data, "l2", k=5) >= 0.9
