@@ -33,7 +33,8 @@ class IVFPQ(Index):
     metric : {"cosine", "dot", "l2"}, default "cosine"
         Distance: 1 - cos, -q.x, or the squared Euclidean one.
     nlist : int, in 1..1048576, optional
-        Lists. None takes about twice the square root of the number of training vectors.
+        Lists. None takes about twice the square root of the number of training vectors, at most one
+        for 32 of them.
     nprobe : int, in 1..nlist, default 16
         Lists opened by a search that is not given its own number.
     codes : {"rabitq", "pq"}, default "rabitq"

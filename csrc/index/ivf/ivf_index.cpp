@@ -14,6 +14,8 @@ namespace nearfield {
 namespace {
 
 constexpr float largest_float16 = 65504.0f;
+// A list chosen by default has so many training vectors at least.
+constexpr std::size_t rows_a_list = 32;
 // Residuals that codes are trained on.
 constexpr std::size_t most_residuals = 65'536;
 
@@ -49,8 +51,10 @@ IvfIndex::IvfIndex(Space space, const IvfParams& params)
 IvfIndex::~IvfIndex() = default;
 
 std::size_t IvfIndex::default_nlist(std::size_t n) {
-    const auto wanted = static_cast<std::size_t>(2 * std::sqrt(static_cast<double>(n)));
-    return std::clamp<std::size_t>(wanted / 16 * 16, 1, IvfParams::max_nlist);
+    const auto wanted =
+        std::min(static_cast<std::size_t>(2 * std::sqrt(static_cast<double>(n))), n / rows_a_list);
+    return std::clamp<std::size_t>(wanted < 16 ? wanted : wanted / 16 * 16, 1,
+                                   IvfParams::max_nlist);
 }
 
 bool IvfIndex::trained() const {
