@@ -20,6 +20,17 @@ def variants(problem: Problem) -> list[Variant]:
         )
         for build in (graphs[:1] if problem.quick else graphs)
     ]
+    nlist = max(16, round(problem.n**0.5 / 16) * 16)
+    probes = [p for p in (1, 2, 3, 5, 8, 12, 18, 27, 40, 60, 100, 160, 250) if p <= nlist]
+    lists = [{"nlist": nlist, "bits": 4}, {"nlist": 2 * nlist, "bits": 4}]
+    made += [
+        Variant(
+            f"IVFPQ nlist={build['nlist']} bits={build['bits']}",
+            {"kind": "IVFPQ", **build},
+            [sweep("nprobe", probes)],
+        )
+        for build in (lists[:1] if problem.quick else lists)
+    ]
     return [*made, Variant("Flat", {"kind": "Flat"}, [[{}]])]
 
 
@@ -30,6 +41,8 @@ class Index:
         if not hasattr(nf, kind):
             raise UnsupportedError(f"this version has no {kind}")
         self.index = getattr(nf, kind)(dim=problem.dim, metric=problem.metric, **build)
+        if hasattr(self.index, "train"):
+            self.index.train(vectors, threads=threads)
         self.index.add(vectors, threads=threads)
 
     def set(self, threads: int, **setting: Any) -> None:

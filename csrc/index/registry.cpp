@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "index/flat/flat_index.h"
 #include "index/hnsw/hnsw_index.h"
+#include "index/ivf/ivf_index.h"
 
 namespace nearfield {
 namespace {
@@ -17,6 +18,7 @@ struct Kind {
 constexpr Kind kinds[] = {
     {"flat", &FlatIndex::from_state},
     {"hnsw", &HnswIndex::from_state},
+    {"ivfpq", &IvfIndex::from_state},
 };
 
 }  // namespace

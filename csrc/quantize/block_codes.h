@@ -7,9 +7,13 @@
 
 #include "core/buffer.h"
 #include "core/run.h"
+#include "core/state.h"
 #include "core/types.h"
 
 namespace nearfield {
+
+/// Throws CorruptIndex, naming the section, unless all values are finite.
+void require_finite(const char* section, const std::vector<float>& values);
 
 /// A vector r is coded as y, of which only the direction counts: whoever stores the code also keeps
 /// a factor f so that f (y . q) estimates r . q. A query becomes bytes, from which a scan makes one
@@ -29,6 +33,10 @@ class BlockCodes {
     virtual void encode(const float* vector, std::uint8_t* code) const = 0;
     /// y (dim,).
     virtual void decode(const std::uint8_t* code, float* y) const = 0;
+
+    /// What training found, to be saved.
+    virtual void state(StateWriter&) const {}
+    virtual void load(StateReader&) {}
 
     virtual std::size_t block_bytes() const = 0;
     /// Writes a code to place `lane` of a block; a fresh block is zero.

@@ -8,6 +8,18 @@
 
 namespace nearfield {
 
+void ProductCodes::state(StateWriter& out) const {
+    const std::vector<float>& codebooks = quantizer_.codebooks();
+    out.array("codes.codebooks", codebooks.data(), codebooks.size());
+}
+
+void ProductCodes::load(StateReader& in) {
+    std::vector<float> codebooks =
+        in.values<float>("codes.codebooks", quantizer_.k() * quantizer_.dim());
+    require_finite("codes.codebooks", codebooks);
+    quantizer_.set_codebooks(std::move(codebooks));
+}
+
 void ProductCodes::pack(const std::uint8_t* code, std::size_t lane, std::byte* block) const {
     auto* const bytes = reinterpret_cast<std::uint8_t*>(block);
     for (std::size_t j = 0; j < quantizer_.m(); ++j) {

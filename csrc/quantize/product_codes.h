@@ -18,6 +18,8 @@ class ProductCodes final : public BlockCodes {
         quantizer_.encode(vector, code);
     }
     void decode(const std::uint8_t* code, float* y) const override { quantizer_.decode(code, y); }
+    void state(StateWriter& out) const override;
+    void load(StateReader& in) override;
     std::size_t block_bytes() const override { return block_rows * row_bytes(); }
     void pack(const std::uint8_t* code, std::size_t lane, std::byte* block) const override;
     void unpack(const std::byte* block, std::size_t lane, std::uint8_t* code) const override;

@@ -59,6 +59,12 @@ float half_value(std::uint16_t half) {
 
 }  // namespace
 
+void require_finite(const char* section, const std::vector<float>& values) {
+    for (const float value : values)
+        if (!std::isfinite(value))
+            throw CorruptIndex(text(section, " must be finite, got ", value), section);
+}
+
 CodeKind parse_codes(std::string_view name) {
     require(name == "rabitq" || name == "pq", "codes must be 'rabitq' or 'pq', got '", name, "'");
     return name == "pq" ? CodeKind::product : CodeKind::rabitq;
@@ -96,6 +102,26 @@ void ResidualCodes::train(std::vector<float>& residuals, std::vector<float>& cen
         frame_.turn(std::move(matrix));
     }
     blocks_->train({residuals.data(), n, dim_}, run);
+}
+
+void ResidualCodes::state(StateWriter& out) const {
+    out.real("frame.scale", static_cast<double>(frame_.scale()));
+    out.array("frame.centre", frame_.centre().data(), dim_);
+    if (!frame_.matrix().empty())
+        out.array("frame.matrix", frame_.matrix().data(), frame_.matrix().size());
+    blocks_->state(out);
+}
+
+void ResidualCodes::load(StateReader& in) {
+    const auto scale = static_cast<float>(in.real("frame.scale"));
+    if (!(scale > 0) || !std::isfinite(scale))
+        throw CorruptIndex(text("field frame.scale must be above 0, got ", scale), "fields");
+    std::vector<float> centre = in.values<float>("frame.centre", dim_), matrix;
+    require_finite("frame.centre", centre);
+    if (in.has("frame.matrix")) matrix = in.values<float>("frame.matrix", dim_ * dim_);
+    require_finite("frame.matrix", matrix);
+    frame_.restore(std::move(centre), scale, std::move(matrix));
+    blocks_->load(in);
 }
 
 void ResidualCodes::attach(const ListFinder& finder) {

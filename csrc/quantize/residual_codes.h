@@ -10,6 +10,7 @@
 
 #include "core/buffer.h"
 #include "core/run.h"
+#include "core/state.h"
 #include "core/types.h"
 #include "kernels/metric.h"
 #include "quantize/block_codes.h"
@@ -59,6 +60,9 @@ class ResidualCodes {
     BlockCodes& blocks() { return *blocks_; }
     const BlockCodes& blocks() const { return *blocks_; }
     bool norms() const { return norms_; }
+    void state(StateWriter& out) const;
+    /// Throws CorruptIndex.
+    void load(StateReader& in);
     /// Takes note of the centroids that vectors will be coded round.
     void attach(const ListFinder& finder);
     /// How many times `add` counts for a query and a list that is `base` away from it.

@@ -79,6 +79,9 @@ class IVFPQ(Index):
     array([7])
     """
 
+    _SAVED_PARAMS = ("dim", "metric", "nlist", "codes", "bits", "pq_m", "opq", "rerank",
+                     "candidates", "seed")  # fmt: skip
+
     def __init__(
         self,
         dim: int,
@@ -110,6 +113,38 @@ class IVFPQ(Index):
             "candidates": candidates, "seed": seed,
         }  # fmt: skip
         self._candidates = candidates
+
+    @classmethod
+    def _from_core(cls, core: _core.Index, fields: dict[str, Any]) -> "IVFPQ":
+        given = {name: fields[name] or None for name in ("nlist", "pq_m", "candidates")}
+        rerank = None if fields["rerank"] == "none" else fields["rerank"]
+        opq = bool(fields["opq"])
+        index = cls.__new__(cls)
+        Index.__init__(index, core)
+        found = {**fields, **given, "rerank": rerank, "opq": opq, "rerank_from": None}
+        index._params = {name: found[name] for name in (*cls._SAVED_PARAMS, "rerank_from")}
+        index._rows = None
+        index._candidates = given["candidates"]
+        return index
+
+    @property
+    def rerank_from(self) -> NDArray[Any] | Callable[[NDArray[np.int64]], ArrayLike] | None:
+        """Rows to rank by that the index does not hold; files do not keep it, so set it on loading.
+
+        Only an index without `rerank` may be given one.
+        """
+        return None if self._rows is None else self._rows.source
+
+    @rerank_from.setter
+    def rerank_from(
+        self, source: NDArray[Any] | Callable[[NDArray[np.int64]], ArrayLike] | None
+    ) -> None:
+        if source is not None and self._params["rerank"] is not None:
+            raise ValueError(
+                f"rerank_from must come with rerank=None, got rerank={self._params['rerank']!r}"
+            )
+        self._rows = None if source is None else RowSource(source, self.dim, self.metric)
+        self._params["rerank_from"] = source
 
     @property
     def trained(self) -> bool:

@@ -48,6 +48,7 @@ class RowSource:
     def __init__(
         self, source: NDArray[Any] | Callable[[NDArray[np.int64]], ArrayLike], dim: int, metric: str
     ) -> None:
+        self.source = source
         self._dim = dim
         self._metric = metric
         self._fetch: Callable[[NDArray[np.int64]], ArrayLike]

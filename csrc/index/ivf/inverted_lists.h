@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/column.h"
+#include "core/state.h"
 #include "core/types.h"
 #include "quantize/residual_codes.h"
 
@@ -13,8 +15,9 @@ namespace nearfield {
 
 struct InvertedList {
     Buffer blocks;
-    std::vector<Slot> slots;
-    std::vector<std::uint16_t> add, scale;  // float16 factors
+    Column<Slot> slots;
+    Column<std::uint16_t> add, scale;  // float16 factors
+    bool viewed = false;               // the arrays lie in a file, or in memory shared by all lists
 
     std::size_t size() const { return slots.size(); }
 };
@@ -29,14 +32,11 @@ class InvertedLists {
 
     std::size_t size() const { return lists_.size(); }
     const InvertedList& operator[](std::size_t list) const { return lists_[list]; }
-    std::size_t n_blocks(std::size_t list) const {
-        return (lists_[list].size() + BlockCodes::block_rows - 1) / BlockCodes::block_rows;
-    }
 
     /// Makes room for n more entries; may throw, changes nothing visible. Threads: one a list.
     void reserve(Slot list, std::size_t n);
     void append(Slot list, Slot slot, const std::uint8_t* code, Factors factors);
-    /// Place of a slot in its list, which holds it.
+    /// Place of a slot in its list; throws CorruptIndex unless the list holds it.
     std::size_t find(Slot list, Slot slot) const;
     void remove(Slot list, std::size_t place);
     /// Drops all but the first n entries.
@@ -48,10 +48,17 @@ class InvertedLists {
     std::size_t code_bytes() const;
     std::size_t entry_bytes() const;
 
+    /// All lists one after the other: codes are copied for that, so saving takes their memory twice.
+    void state(StateWriter& out) const;
+    /// Lists that view what was read, until they change. Throws CorruptIndex unless they have
+    /// `entries` in all.
+    void load(StateReader& in, std::size_t entries);
+
   private:
     std::byte* block(InvertedList& list, std::size_t place) const {
         return list.blocks.data() + place / BlockCodes::block_rows * codes_->block_bytes();
     }
+    void own(InvertedList& list) const;
 
     const BlockCodes* codes_ = nullptr;
     std::vector<InvertedList> lists_;

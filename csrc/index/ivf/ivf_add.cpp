@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/column.h"
 #include "core/thread_pool.h"
 #include "index/ivf/ivf_index.h"
 #include "index/ivf/ivf_worker.h"
@@ -100,7 +101,9 @@ void IvfIndex::remove_slots(const Slot* slots, std::size_t n, const Run&) {
 }
 
 void IvfIndex::compact_slots(const std::vector<Slot>& old_slots, const Run&) {
-    std::vector<Slot> new_slots(list_of_.size(), no_slot), moved(old_slots.size());
+    std::vector<Slot> new_slots(list_of_.size(), no_slot);
+    Column<Slot> moved;
+    moved.resize(old_slots.size());
     for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {
         new_slots[old_slots[slot]] = static_cast<Slot>(slot);
         moved[slot] = list_of_[old_slots[slot]];

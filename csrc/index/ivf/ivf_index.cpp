@@ -34,10 +34,6 @@ const IvfParams& checked(const IvfParams& params) {
     return params;
 }
 
-void corrupt(bool broken, const char* what, std::size_t where) {
-    if (broken) throw CorruptIndex(text("ivf: ", what, " at ", where));
-}
-
 }  // namespace
 
 IvfIndex::IvfIndex(Space space, const IvfParams& params)
@@ -85,6 +81,7 @@ void IvfIndex::require_trained(const char* what) const {
 void IvfIndex::train(const MatrixView& sample, const Run& run) {
     space_.check("sample", sample, run);
     const auto lock = alone();
+    check_writable();
     require(ids_map().size() == 0, "train() must come before add(), got an index of ",
             ids_map().size(), " vectors");
     require(sample.rows >= 1, "sample must have at least one row, got none");
@@ -161,26 +158,8 @@ void IvfIndex::add_stats(Stats& stats) const {
     number("longest_list", longest);
     stats.bytes.emplace_back("vectors", vectors_.bytes());
     stats.bytes.emplace_back("codes", lists_.code_bytes());
-    stats.bytes.emplace_back("lists", lists_.entry_bytes() + 4 * list_of_.capacity());
+    stats.bytes.emplace_back("lists", lists_.entry_bytes() + list_of_.bytes());
     stats.bytes.emplace_back("centroids", finder_ ? finder_->bytes() : 0);
-}
-
-void IvfIndex::validate_rows() const {
-    std::size_t entries = 0;
-    std::vector<bool> seen(list_of_.size(), false);
-    for (std::size_t list = 0; list < lists_.size(); ++list)
-        for (const Slot slot : lists_[list].slots) {
-            ++entries;
-            corrupt(slot >= list_of_.size() || list_of_[slot] != list, "an entry without its slot",
-                    list);
-            corrupt(seen[slot], "a slot twice", slot);
-            seen[slot] = true;
-        }
-    ids_map().live().for_each([&](std::size_t slot) {
-        corrupt(slot >= seen.size() || !seen[slot], "a vector without its entry", slot);
-    });
-    if (entries != ids_map().size())
-        throw CorruptIndex(text("ivf: ", entries, " entries for ", ids_map().size(), " vectors"));
 }
 
 }  // namespace nearfield

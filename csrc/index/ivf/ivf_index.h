@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/column.h"
 #include "index/index.h"
 #include "index/ivf/inverted_lists.h"
 #include "kernels/kernels.h"
@@ -36,6 +37,8 @@ class IvfIndex final : public Index {
     /// Throws std::invalid_argument when a parameter is out of range.
     IvfIndex(Space space, const IvfParams& params);
     ~IvfIndex() override;
+    static std::unique_ptr<Index> from_state(StateReader& in);
+    const char* kind() const override { return "ivfpq"; }
 
     /// Chooses centroids and codes from vectors like those to come, once, while the index is empty.
     void train(const MatrixView& sample, const Run& run);
@@ -47,7 +50,6 @@ class IvfIndex final : public Index {
     std::size_t nprobe() const;
     /// Throws std::invalid_argument when it is out of range.
     void set_nprobe(std::size_t nprobe);
-    /// The best `n` by estimate, with estimated distances: for callers that rank by rows of their own.
     static constexpr std::size_t most_candidates = 1 << 20;
 
     static std::size_t default_nlist(std::size_t n);
@@ -65,13 +67,15 @@ class IvfIndex final : public Index {
                     const Filter& filter, std::vector<std::vector<Neighbor>>& out,
                     const Run& run) const override;
     void add_stats(Stats& stats) const override;
-    void validate_rows() const override;
+    void validate_rows() const override { check_lists(); }
+    void state_rows(StateWriter& out) const override;
 
   private:
     struct Worker;
     class Lease;
     class Search;
 
+    void check_lists() const;
     void require_trained(const char* what) const;
     // ivf_add.cpp
     void append(const MatrixView& rows, const Slot* slots, const Run& run);
@@ -81,7 +85,7 @@ class IvfIndex final : public Index {
     ResidualCodes codes_;
     std::optional<ListFinder> finder_;
     InvertedLists lists_;
-    std::vector<Slot> list_of_;  // by slot
+    Column<Slot> list_of_;       // by slot
     VectorStore vectors_;        // no rows without rerank
 
     mutable std::mutex workers_mutex_;

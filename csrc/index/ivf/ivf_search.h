@@ -60,6 +60,7 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
     const kernels::Kernels& table = kernels::kernels();
     const std::size_t bytes = blocks.query_bytes();
     auto* const sums = worker.sums.as<std::int32_t>();
+    const std::size_t slots = index_.ids_map().slots();
     for (std::size_t i = 0; i < n; ++i)
         std::memcpy(worker.gathered.data() + i * bytes,
                     worker.queries.codes.data() + visits[i].query * bytes, bytes);
@@ -85,7 +86,8 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
                                    worker.places.data(), worker.estimates.data());
             for (std::size_t j = 0; j < found; ++j) {
                 const Slot slot = entries.slots[first + worker.places[j]];
-                if (allows(slot)) sink(query, worker.estimates[j], slot);
+                // A mapped file may say anything at any time.
+                if (slot < slots && allows(slot)) sink(query, worker.estimates[j], slot);
             }
         }
     }

@@ -44,7 +44,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help=".npy, .fvecs or .jsonl file")
     parser.add_argument("--queries", type=Path, metavar="FILE", help="file of the queries")
     parser.add_argument(
-        "--kind", choices=available(), default=available()[-1], help="(default: %(default)s)"
+        "--kind", choices=available(), default="hnsw", help="(default: %(default)s)"
     )
     parser.add_argument(
         "--metric", choices=("cosine", "dot", "l2"), default="cosine", help="(default: cosine)"

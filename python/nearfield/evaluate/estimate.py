@@ -15,6 +15,7 @@ __all__ = ["Estimate", "estimate"]
 SAMPLE_BYTES = 4 * 2**20 + 2**16
 SAMPLE_ROWS = (4_000, 24_000)
 # A graph's build does a little more than log n work a vector: caches no longer hold it.
+ROWS_A_LIST = 32
 GROWTH = {"flat": 0.0, "hnsw": 1.0, "ivfpq": 0.5}
 
 
@@ -95,9 +96,15 @@ def estimate(
     """
     if n < 0:
         raise ValueError(f"n must be at least 0, got {n}")
-    index = make(kind, dim, **params)
     least, most = SAMPLE_ROWS
     rows = min(n, max(least, min(most, math.ceil(SAMPLE_BYTES / (4 * dim)))))
+    lists = lists_made = 1
+    if kind == "ivfpq":  # a sample cannot fill as many lists
+        lists = params.get("nlist") or max(1, min(int(2 * math.sqrt(n)), n // ROWS_A_LIST))
+        lists_made = max(1, min(lists, rows // ROWS_A_LIST))
+        index = make(kind, dim, **{**params, "nlist": lists_made})
+    else:
+        index = make(kind, dim, **params)
     vectors = np.random.default_rng(0).standard_normal((rows, dim), dtype=np.float32)
     seconds = 0.0
     if rows:
@@ -111,6 +118,8 @@ def estimate(
     parts = {
         name: round(size * share) for name, size in measured.items() if name not in ("ids", "total")
     }
+    if "centroids" in parts:
+        parts["centroids"] = round(measured["centroids"] * lists / lists_made)
     row_ids = 12 * n + math.ceil(n / 8)  # the id, room to free it, a bit to say that it lives
     parts["ids"] = row_ids + (_id_table(n) if own_ids else 0)
     total = sum(parts.values())

@@ -90,8 +90,8 @@ def test_build_chooses_a_graph_that_reaches_the_recall(vectors):
 def test_build_falls_back_to_a_scan_when_graphs_do_not_reach(vectors, monkeypatch):
     nf.evaluate  # noqa: B018 - imports the modules, which share their names with functions
     modules = {name: sys.modules[f"nearfield.evaluate.{name}"] for name in ("build", "tune")}
-    monkeypatch.setattr(modules["build"], "GRAPHS", [{"M": 4, "ef_construction": 4}])
+    monkeypatch.setattr(modules["build"], "CHOICES", {"hnsw": [{"M": 4, "ef_construction": 4}]})
     monkeypatch.setattr(modules["tune"], "setting_range", lambda index, k: (k, k))
     index = nf.build(vectors, recall=0.999, queries=clustered(200, 5))
     assert isinstance(index, nf.Flat)
-    assert "exact, as graphs gave recall@10" in index.choice
+    assert "exact, as hnsw gave recall@10" in index.choice

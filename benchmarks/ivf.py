@@ -1,0 +1,198 @@
+"""Inverted lists beside faiss, ScaNN and turbovec: building, codes alone, scanning codes.
+
+``build`` trains and adds with `nf.IVFPQ` and with faiss's IVF of 4-bit product codes; ``budget``
+asks what recall codes of so many bytes a vector give without the vectors; ``scan`` compares every
+code with a query, at 4 bits a dimension. Everybody runs in this process, in turn, on the same vectors.
+python benchmarks/ivf.py build --base FILE --metric l2 --threads 2
+python benchmarks/ivf.py budget --base FILE --queries FILE --metric l2 --bytes 32
+python benchmarks/ivf.py scan --n 1000000 --dim 768
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import nearfield as nf
+
+Floats = NDArray[np.float32]
+
+
+def load(path: str, limit: int | None) -> Floats:
+    return np.ascontiguousarray(np.load(path, mmap_mode="r")[:limit], dtype=np.float32)
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    found = call()
+    return time.perf_counter() - started, found
+
+
+def median_seconds(call: Callable[[], Any], rounds: int) -> float:
+    return statistics.median(timed(call)[0] for _ in range(rounds))
+
+
+def build(arguments: argparse.Namespace) -> None:
+    import faiss
+
+    base = load(arguments.base, arguments.limit)
+    n, dim = base.shape
+    nlist = arguments.nlist or nf.IVFPQ(dim).nlist or round(2 * n**0.5 / 16) * 16
+    faiss.omp_set_num_threads(arguments.threads)
+    for _ in range(arguments.rounds):
+        index = nf.IVFPQ(dim, arguments.metric, nlist, bits=4, rerank="float16")
+        ours, _ = timed(lambda made=index: made.train(base, threads=arguments.threads))
+        added, _ = timed(lambda made=index: made.add(base, threads=arguments.threads))
+        print(f"nearfield IVFPQ nlist={nlist}: train {ours:.2f} s, add {added:.2f} s", flush=True)
+        metric = faiss.METRIC_L2 if arguments.metric == "l2" else faiss.METRIC_INNER_PRODUCT
+        name = f"IVF{nlist},PQ{dim // 2}x4fs,Refine(SQfp16)"
+        other = faiss.index_factory(dim, name, metric)
+        trained, _ = timed(lambda made=other: made.train(base))
+        filled, _ = timed(lambda made=other: made.add(base))
+        print(f"faiss {name}: train {trained:.2f} s, add {filled:.2f} s", flush=True)
+        print(f"faiss / nearfield: {(trained + filled) / (ours + added):.2f}", flush=True)
+
+
+def recall(found: NDArray[Any], truth: NDArray[Any], k: int) -> float:
+    rows = zip(found[:, :k], truth[:, :k], strict=True)
+    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in rows]))
+
+
+def budget_peers(
+    base: Floats, metric: str, size: int, nlist: int, nprobe: int
+) -> dict[str, Callable[[Floats], Any]]:
+    """Peers whose codes take `size` bytes a vector, their factors not counted."""
+    import faiss
+
+    dim = base.shape[1]
+    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    names = [f"IVF{nlist},PQ{size}", f"IVF{nlist},PQ{2 * size}x4fs"]
+    if dim % size == 0:
+        names.append(f"OPQ{size},IVF{nlist},PQ{size}")
+    if 8 * size >= dim:
+        names.append(f"IVF{nlist},RaBitQ{8 * size // dim if 8 * size // dim > 1 else ''}")
+    made: dict[str, Callable[[Floats], Any]] = {}
+    for name in names:
+        try:
+            index = faiss.index_factory(dim, name, kind)
+            index.train(base)
+            index.add(base)
+        except RuntimeError as error:
+            print(f"faiss {name}: {str(error).splitlines()[0][:80]}", file=sys.stderr)
+            continue
+        faiss.ParameterSpace().set_index_parameter(index, "nprobe", nprobe)
+        made[f"faiss {name}"] = lambda queries, made=index: made.search(queries, 100)[1]
+    return made
+
+
+def budget(arguments: argparse.Namespace) -> None:
+    import faiss
+
+    base = load(arguments.base, arguments.limit)
+    queries = load(arguments.queries, 1000)
+    if arguments.metric == "cosine":
+        for rows in (base, queries):
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    dim = base.shape[1]
+    flat = nf.Flat(dim, arguments.metric)
+    flat.add(base)
+    truth = flat.search(queries, 100).ids
+    nlist, nprobe, size = arguments.nlist or 1024, arguments.nprobe, arguments.bytes
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    made = budget_peers(base, arguments.metric, size, nlist, nprobe)
+    ours: dict[str, dict[str, Any]] = {}
+    if 8 * size % dim == 0 and 8 * size // dim in (1, 2, 4, 8):
+        ours[f"rabitq {8 * size // dim} bits"] = {"bits": 8 * size // dim}
+    for bits in (4, 8):
+        if dim % (8 * size // bits) == 0:
+            for opq in (False, True):
+                ours[f"pq {8 * size // bits} x {bits} bits{' opq' if opq else ''}"] = {
+                    "codes": "pq", "bits": bits, "pq_m": 8 * size // bits, "opq": opq
+                }  # fmt: skip
+    for name, params in ours.items():
+        index = nf.IVFPQ(dim, arguments.metric, nlist, nprobe=nprobe, rerank=None, **params)
+        index.train(base)
+        index.add(base)
+        made[f"nearfield {name}"] = lambda queries, made=index: (
+            made.search(queries, 100, threads=1).ids
+        )
+    faiss.omp_set_num_threads(1)
+    for name, search in made.items():
+        found = search(queries)
+        qps = len(queries) / median_seconds(lambda ask=search: ask(queries), 3)
+        print(
+            f"{name:44} recall@10 {recall(found, truth, 10):.4f}  "
+            f"recall@100 {recall(found, truth, 100):.4f}  {qps:9,.0f} QPS",
+            flush=True,
+        )
+
+
+def scan(arguments: argparse.Namespace) -> None:
+    n, dim = arguments.n, arguments.dim
+    rng = np.random.default_rng(0)
+    base = np.empty((n, dim), np.float32)
+    for begin in range(0, n, 65_536):
+        rows = base[begin : begin + 65_536]
+        rng.standard_normal(dtype=np.float32, out=rows)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    queries = base[:256] + np.float32(0.01)
+    searches: dict[str, Callable[[Floats], Any]] = {}
+    index = nf.IVFPQ(dim, "cosine", 1, nprobe=1, bits=4, rerank=None)
+    index.train(base[:20_000])
+    index.add(base)
+    searches["nearfield"] = lambda rows: index.search(rows, 10, threads=1)
+    try:
+        from turbovec import TurboQuantIndex
+
+        other = TurboQuantIndex(dim=dim, bit_width=4)
+        other.add(base)
+        searches["turbovec"] = lambda rows: other.search(rows, k=10)
+    except ImportError:
+        print("turbovec is not installed", file=sys.stderr)
+    try:
+        import faiss
+
+        faiss.omp_set_num_threads(2)
+        coded = faiss.index_factory(dim, f"PQ{dim // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
+        coded.train(base[:20_000])
+        coded.add(base)
+        faiss.omp_set_num_threads(1)
+        searches["faiss PQ fast-scan, 2 bits a dimension"] = lambda rows: coded.search(rows, 10)
+    except ImportError:
+        print("faiss is not installed", file=sys.stderr)
+    for size in (1, len(queries)):
+        for name, search in searches.items():
+            asked = queries[:size]
+            search(asked)
+            seconds = median_seconds(lambda ask=search, rows=asked: ask(rows), 5) / size
+            print(f"{name:40} {size:4} queries: {1e3 * seconds:8.3f} ms a query", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("build", "budget", "scan"))
+    parser.add_argument("--base")
+    parser.add_argument("--queries")
+    parser.add_argument("--metric", default="l2", choices=("l2", "cosine", "dot"))
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--nlist", type=int)
+    parser.add_argument("--nprobe", type=int, default=32)
+    parser.add_argument("--bytes", type=int, default=32)
+    parser.add_argument("--n", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=768)
+    arguments = parser.parse_args()
+    {"build": build, "budget": budget, "scan": scan}[arguments.what](arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+#include "core/error.h"
+#include "index/ivf/ivf_index.h"
+#include "index/ivf/ivf_worker.h"
+
+namespace nearfield {
+namespace {
+
+constexpr const char* no_rerank = "none";
+
+}  // namespace
+
+void IvfIndex::state_rows(StateWriter& out) const {
+    out.number("nlist", params_.nlist);
+    out.number("nprobe", params_.nprobe);
+    out.word("codes", codes_name(params_.codes.kind));
+    out.number("bits", static_cast<std::uint64_t>(params_.codes.bits));
+    out.number("pq_m", params_.codes.m);
+    out.number("opq", params_.codes.opq);
+    out.word("rerank", params_.rerank ? dtype_name(*params_.rerank) : no_rerank);
+    out.number("candidates", params_.candidates);
+    out.number("seed", params_.codes.seed);
+    out.number("lists.trained", finder_.has_value());
+    if (!finder_) return;
+    out.number("lists.count", finder_->size());
+    codes_.state(out);
+    out.array("lists.centroids", finder_->centroids().data(), finder_->centroids().size());
+    lists_.state(out);
+    out.array("lists.of", list_of_.data(), ids_map().slots());
+    if (params_.rerank) vectors_.state(out, ids_map().slots());
+}
+
+std::unique_ptr<Index> IvfIndex::from_state(StateReader& in) {
+    constexpr std::uint64_t any = ~std::uint64_t{0};
+    IvfParams params;
+    params.nlist = in.number("nlist", 0, IvfParams::max_nlist);
+    params.nprobe = in.number("nprobe", 1, IvfParams::max_nlist);
+    params.codes.kind = parse_codes(in.word("codes"));
+    params.codes.bits = static_cast<int>(in.number("bits", 1, 8));
+    params.codes.m = in.number("pq_m", 0, Space::max_dim);
+    params.codes.opq = in.number("opq", 0, 1) == 1;
+    params.rerank.reset();
+    if (in.word("rerank") != no_rerank) params.rerank = parse_dtype(in.word("rerank"));
+    params.candidates = in.number("candidates", 0, most_candidates);
+    params.codes.seed = in.number("seed", 0, any);
+    auto index = std::make_unique<IvfIndex>(space_from_state(in), params);
+    index->load_ids(in);
+    const std::size_t slots = index->ids_map().slots(), dim = index->space_.dim();
+    if (in.number("lists.trained", 0, 1) == 0) {
+        if (slots != 0)
+            throw CorruptIndex(text("an untrained index has ", slots, " slots"), "fields");
+        return index;
+    }
+    const std::size_t k = in.number("lists.count", 1, IvfParams::max_nlist);
+    index->codes_.load(in);
+    std::vector<float> centroids = in.values<float>("lists.centroids", k * dim);
+    require_finite("lists.centroids", centroids);
+    index->finder_.emplace(std::move(centroids), dim, index->codes_.norms(), Run{1, nullptr});
+    index->codes_.attach(*index->finder_);
+    index->lists_ = InvertedLists(k, index->codes_.blocks());
+    index->lists_.load(in, index->ids_map().size());
+    index->list_of_ = in.column<Slot>("lists.of", slots);
+    if (params.rerank) index->vectors_.load(in, slots);
+    if (in.whole()) index->check_lists();
+    return index;
+}
+
+/// Slots and lists name each other.
+void IvfIndex::check_lists() const {
+    const auto corrupt = [](bool broken, const char* section, const char* what, std::size_t where) {
+        if (broken) throw CorruptIndex(text(what, " at ", where), section);
+    };
+    std::size_t entries = 0;
+    std::vector<bool> seen(list_of_.size(), false);
+    for (std::size_t list = 0; list < lists_.size(); ++list)
+        for (const Slot slot : lists_[list].slots) {
+            ++entries;
+            corrupt(slot >= list_of_.size() || list_of_[slot] != list, "lists.slots",
+                    "an entry without its slot", list);
+            corrupt(seen[slot], "lists.slots", "a slot twice", slot);
+            seen[slot] = true;
+        }
+    ids_map().live().for_each([&](std::size_t slot) {
+        corrupt(slot >= seen.size() || !seen[slot], "lists.of", "a vector without its entry", slot);
+    });
+    corrupt(entries != ids_map().size(), "lists.sizes", "more entries than vectors", entries);
+}
+
+}  // namespace nearfield

@@ -1,0 +1,36 @@
+"""nearfield.build and nearfield.estimate know inverted lists."""
+
+import numpy as np
+import pytest
+from clusters import clustered, recall
+
+import nearfield as nf
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_build_makes_lists_that_reach_the_recall(given):
+    vectors = clustered(np.random.default_rng(1), 6000, 24)
+    queries = clustered(np.random.default_rng(2), 200, 24)
+    index = nf.build(vectors, "l2", 0.9, kind="ivfpq", queries=queries if given else None)
+    assert isinstance(index, nf.IVFPQ)
+    assert index.choice.startswith("IVFPQ(nprobe=")
+    assert len(index) == 6000
+    assert recall(index.search(queries), vectors, queries, "l2") > 0.88
+
+
+def test_build_refuses_an_unknown_kind():
+    with pytest.raises(ValueError, match="kind must be 'hnsw' or 'ivfpq', got 'tree'"):
+        nf.build(np.eye(4), kind="tree")
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"nlist": 300, "bits": 8}, {"codes": "pq", "pq_m": 8, "rerank": None}]
+)
+def test_lists_take_what_was_estimated(params, rng):
+    n, dim = 40_000, 32
+    told = nf.estimate(n, dim, kind="ivfpq", **params)
+    index = nf.IVFPQ(dim, **params)
+    vectors = rng.standard_normal((n, dim), dtype=np.float32)
+    index.train(vectors)
+    index.add(vectors)
+    assert told.bytes["total"] == pytest.approx(index.stats()["bytes"]["total"], rel=0.1)
