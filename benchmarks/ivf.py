@@ -2,7 +2,8 @@
 
 ``build`` trains and adds with `nf.IVFPQ` and with faiss's IVF of 4-bit product codes; ``budget``
 asks what recall codes of so many bytes a vector give without the vectors; ``scan`` compares every
-code with a query, at 4 bits a dimension. Everybody runs in this process, in turn, on the same vectors.
+code with a query, at 4 bits a dimension. Everybody runs here, in turn, on the same vectors.
+
 python benchmarks/ivf.py build --base FILE --metric l2 --threads 2
 python benchmarks/ivf.py budget --base FILE --queries FILE --metric l2 --bytes 32
 python benchmarks/ivf.py scan --n 1000000 --dim 768
