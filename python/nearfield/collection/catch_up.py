@@ -198,13 +198,14 @@ class CatchUp:
         views = store.view.parts.get(part, ())
         replaced = [view for view in views if view.segment in old]
         rest = [view for view in views if view.segment not in old]
+        own = np.empty(0, np.int64) if segment is None else segment.slots.view()
+        live = np.sort(np.concatenate([own[:0], *(view.live_slots() for view in replaced)]))
+        if not is_in(live, own).all():
+            # A row's deletion was under way when it was read, and came to nothing: once more.
+            self._generations.forget(segment)
+            return
         if segment is not None:
-            own = segment.slots.view()
-            if replaced:
-                live = np.sort(np.concatenate([view.live_slots() for view in replaced]))
-                dead = ~is_in(own, live)
-            else:
-                dead = np.zeros(segment.n, np.bool_)
+            dead = ~is_in(own, live) if replaced else np.zeros(segment.n, np.bool_)
             self._gather_codes(segment, replaced)
             rest.append(SegmentView(segment, segment.n, dead))
         store.view = store.view.with_part(part, rest, store.view.seq)

@@ -99,12 +99,10 @@ def _segments(opened: Opened, deep: bool) -> None:
 def _rows(opened: Opened, findings: list[str]) -> int:
     rows = opened.store.rows
     read = 0
-    for row in rows.scan():
+    for slot, row in rows.scan():
         read += 1
-        try:
-            rows.whole(row)
-        except CorruptCollection as error:
-            findings.append(str(error))
+        if row is None:
+            findings.append(f"{rows.database.path} holds a damaged row in slot {slot}")
     return read
 
 
@@ -185,15 +183,15 @@ def _batches(rows: Rows, counts: dict[str, int], snapshot: Store | None) -> Iter
     """Whole rows, a few hundred at a time, those of a snapshot with the vectors of its index."""
     batch: list[Row] = []
     try:
-        for row in rows.scan(256):
-            if snapshot is not None and row.vec == b"":
-                vector = _indexed_vector(snapshot, row.slot)
+        for slot, row in rows.scan():
+            if row is None:
+                counts["damaged"] += 1
+            elif snapshot is not None and row.vec == b"":
+                vector = _indexed_vector(snapshot, slot)
                 if vector is not None:
                     batch.append(row._replace(vec=vector))
-            elif row.is_whole():
-                batch.append(row)
             else:
-                counts["damaged"] += 1
+                batch.append(row)
             if len(batch) == 256:
                 yield batch
                 batch = []

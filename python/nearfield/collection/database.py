@@ -245,7 +245,7 @@ class Database:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
         primary = code & 0xFF
-        if primary in _CORRUPT:
+        if primary in _CORRUPT or "decode" in str(error):  # a text that is no UTF-8
             return CorruptCollection(self.path, f"is damaged: {error} ({name})")
         if primary == sqlite3.SQLITE_NOMEM:
             return MemoryError(f"SQLite ran out of memory at {self.path}")

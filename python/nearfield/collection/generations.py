@@ -92,6 +92,11 @@ class Generations:
         segment.index.save(self.folder / name)
         segment.file = name
 
+    def forget(self, segment: Segment | None) -> None:
+        """Let the file of a segment that is not used be removed."""
+        if segment is not None and segment.file is not None:
+            self._unnamed.discard(segment.file)
+
     def publish(self, segments: Sequence[Segment], seq: int) -> int:
         """Make these segments the newest generation, and forget those beyond the kept ones."""
         gen = next(self._numbers)

@@ -52,7 +52,8 @@ class Reading:
     def __contains__(self, id: object) -> bool:
         if not isinstance(id, (int, str, np.integer)) or isinstance(id, bool):
             return False
-        return self._ready().store.rows.slots_of(as_ids(id))[0] is not None
+        store, listed = self._ready().store, as_ids(id)
+        return store.settled(lambda: store.rows.slots_of(listed))[0] is not None
 
     def __repr__(self) -> str:
         if self._open is None:
@@ -248,7 +249,7 @@ class Reading:
             raise ValueError(f"missing must be 'raise' or 'ignore', got {missing!r}")
         store = self._ready().store
         listed = as_ids(ids)
-        found = store.rows.rows_of(listed)
+        found = store.settled(lambda: store.rows.rows_of(listed))
         if missing == "raise":
             for id, row in zip(listed, found, strict=True):
                 if row is None:
@@ -281,7 +282,9 @@ class Reading:
         ]
         slots = np.sort(np.concatenate(chosen)).tolist() if chosen else []
         for start in range(0, len(slots), 256):
-            for row in self._ready().store.rows.rows(slots[start : start + 256]):
+            some = slots[start : start + 256]
+            self._ready()
+            for row in store.settled(lambda some=some: store.rows.rows(some)):  # type: ignore[misc]
                 if row is not None:
                     yield store.as_item(row)
 

@@ -35,9 +35,7 @@ SCHEMA = (
     " PRIMARY KEY(gen, file))",
 )
 
-_ROW = (
-    "SELECT i.slot, i.id, i.part, i.meta, i.h, c.text, c.vec FROM item i JOIN content c USING(slot)"
-)
+_ROW = "SELECT i.slot, i.id, i.part, i.meta, i.h, c.text, c.vec FROM item i LEFT JOIN content c USING(slot)"
 
 
 class NewRow(NamedTuple):
@@ -110,6 +108,7 @@ class Rows:
         sync: str = "FULL",
         read_only: bool = False,
     ) -> None:
+        self.writes = 0  # odd while a transaction is half done
         self.bare = read_only  # a snapshot leaves out vectors that index files have
         self.database = Database(path, SCHEMA, sync=sync, read_only=read_only)
         try:
@@ -153,6 +152,7 @@ class Rows:
             If an inserted id is held after the deletions; nothing has changed then.
         """
         database, state = self.database, self.state
+        self.writes += 1
         try:
             with database.transaction():
                 old = self._find(delete)
@@ -174,6 +174,8 @@ class Rows:
         except BaseException:
             self.state = self.read_state()  # an interrupt may come right after the commit
             raise
+        finally:
+            self.writes += 1
         self.state = fresh
         return Change([(slot, part) for slot, part, _ in old], first, len(insert))
 
@@ -189,16 +191,17 @@ class Rows:
     def _insert(self, first: int, rows: Sequence[NewRow]) -> int:
         """Gives the sum of their hashes."""
         hashes = [row_hash(first + i, *row) for i, row in enumerate(rows)]
+        # Content first, as it goes last: a reader between the two sees no row without it.
+        self.database.many(
+            "INSERT INTO content VALUES (?, ?, ?)",
+            [(first + i, row.text, row.vec) for i, row in enumerate(rows)],
+        )
         self.database.many(
             "INSERT INTO item VALUES (?, ?, ?, ?, ?)",
             [
                 (first + i, row.id, row.part, row.meta, h)
                 for i, (row, h) in enumerate(zip(rows, hashes, strict=True))
             ],
-        )
-        self.database.many(
-            "INSERT INTO content VALUES (?, ?, ?)",
-            [(first + i, row.text, row.vec) for i, row in enumerate(rows)],
         )
         return sum(hashes)
 
@@ -233,17 +236,17 @@ class Rows:
             )
         return row
 
-    def scan(self, page: int = 1024) -> Iterator[Row]:
-        """Every row in slot order; rows written meanwhile may or may not come."""
+    def scan(self, page: int = 256) -> Iterator[tuple[int, Row | None]]:
+        """Every slot in order with its row, None where that cannot be read or is damaged."""
         last = -1
-        while True:
-            found = self.database.all(
-                f"{_ROW} WHERE i.slot > ? ORDER BY i.slot LIMIT ?", (last, page)
-            )
-            if not found:
-                return
-            for row in found:
-                yield Row(*row)
+        while found := self.database.all(
+            "SELECT slot FROM item WHERE slot > ? ORDER BY slot LIMIT ?", (last, page)
+        ):
+            for (slot,) in found:
+                try:
+                    yield slot, self.rows([slot])[0]
+                except CorruptCollection:
+                    yield slot, None
             last = found[-1][0]
 
     def live(self) -> tuple[NDArray[np.int64], dict[Any, NDArray[np.int64]]]:

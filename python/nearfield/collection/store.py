@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from nearfield.flat import Flat
 from nearfield.index import Index
 
 __all__ = ["Settings", "Store"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,16 @@ class Store:
                 f"ids must be {held.__name__}, as this collection has {held.__name__} ids, "
                 f"got {type(ids[0]).__name__}"
             )
+
+    def settled(self, read: Callable[[], T]) -> T:
+        """What `read` gives while no transaction is half done; readers see into those."""
+        before = self.rows.writes
+        if before % 2 == 0:
+            found = read()
+            if self.rows.writes == before:
+                return found
+        with self.writing:
+            return read()
 
     def entries(self, slots: Sequence[int]) -> list[tuple[int | str, str | None, Any]] | None:
         """(id, text, metadata) of each slot; None if one holds no row any more."""

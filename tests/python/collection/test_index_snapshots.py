@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from collection_tools import DIM, ids_of, vectors_of
 
 import nearfield as nf
+from nearfield.errors import StorageError
 
 N = 900
 
@@ -204,6 +207,75 @@ def test_a_segment_that_cannot_be_saved_is_found_and_built_again_later(tmp_path,
         assert docs.stats()["waiting"] == 0
         assert docs.stats()["catch_up_error"] is None
         assert len(index_files(tmp_path / "docs")) == 1
+
+
+def test_a_deletion_rolled_back_beside_a_build_hides_nothing(tmp_path, monkeypatch):
+    vectors = vectors_of(200)
+    with nf.Collection(tmp_path / "docs", dim=DIM, seal_rows=1000) as docs:
+        docs.add(vectors=vectors)
+        rows, catch_up = docs._open.store.rows, docs._open.catch_up
+        real, asked = rows.rows, []
+
+        def half_deleted(slots):
+            asked.append(len(slots))
+            found = real(slots)
+            return found if len(asked) > 1 else [None, *found[1:]]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(rows, "rows", half_deleted)
+            catch_up.seal_everything()
+            assert docs.stats()["waiting"] == 200  # left as it was
+            catch_up.seal_everything()
+        assert docs.stats()["segments"] == [200]
+        assert ids_of(docs.search(vectors[0], k=1)) == [0]
+        assert docs.check(deep=True).ok
+
+
+def test_reading_by_id_waits_for_a_transaction_that_is_half_done(tmp_path, monkeypatch):
+    vectors = vectors_of(2)
+    with nf.Collection(tmp_path / "docs", dim=DIM) as docs:
+        docs.add(ids=[0], vectors=vectors[:1])
+        database, seen = docs._open.store.rows.database, []
+        real = database.run
+
+        def run(sql, values=()):
+            if sql == "COMMIT":
+                reader = threading.Thread(target=lambda: seen.append((0 in docs, 1 in docs)))
+                reader.start()
+                reader.join(0.2)
+                seen.append(reader.is_alive())
+                monkeypatch.undo()
+                raise StorageError(28, "no space (made up)", str(database.path))
+            real(sql, values)
+
+        monkeypatch.setattr(database, "run", run)
+        with pytest.raises(nf.StorageError):
+            docs.upsert([0, 1], vectors=vectors)
+        while len(seen) < 2:
+            time.sleep(0.01)
+        assert seen == [True, (True, False)]
+
+
+def test_searches_do_not_wait_for_a_commit(tmp_path, monkeypatch):
+    vectors = vectors_of(100)
+    with nf.Collection(tmp_path / "docs", dim=DIM) as docs:
+        docs.add(vectors=vectors)
+        database, took = docs._open.store.rows.database, []
+        real = database.run
+
+        def run(sql, values=()):
+            if sql == "COMMIT":
+                started = time.monotonic()
+                reader = threading.Thread(target=lambda: docs.search(vectors[:20], k=5))
+                reader.start()
+                reader.join(10)
+                took.append(time.monotonic() - started)
+            real(sql, values)
+
+        monkeypatch.setattr(database, "run", run)
+        docs.upsert([5], vectors=vectors[:1])
+        assert len(took) == 1
+        assert took[0] < 5
 
 
 def test_a_write_interrupted_after_its_commit_is_taken_up_by_the_next(tmp_path, monkeypatch):
