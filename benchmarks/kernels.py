@@ -111,32 +111,26 @@ def gather_from_memory(layer: str, rng: np.random.Generator, rounds: int) -> Non
         print(f"| {length} | {' | '.join(cells)} |", flush=True)
 
 
-# Instructions on 64 bytes that one row costs in the AVX-512 VNNI kernels, counted in the source and
-# checked in the disassembly. Eight rows share each load of the query and end with 24 instructions
-# that add up lanes, and one store. A gathered row is found by a load of its slot, and up to 8 lines
-# of a later row are requested meanwhile, which takes a load's place each.
+# What a group of eight rows costs in the AVX-512 VNNI kernels, counted in the source and checked in
+# the disassembly. The rows share each load of the query; at the end 16 shuffles and 8 additions add
+# up the lanes of their sums. A gathered row is found by a load of its slot, and up to 8 lines of a
+# later row are requested meanwhile.
 GROUP = 8
-GROUP_OPERATIONS = 24
-GROUP_STORES = 1
 
 
-def instructions(name: str, length: int) -> tuple[float, float]:
-    """(operations, loads) of a row of `length` bytes."""
+def group_mix(name: str, length: int) -> probe.Mix:
+    """Instructions of eight rows of `length` bytes."""
     kind, walk = name.split()
     steps = -(-length // 64)
-    operations, query_loads = {"u8": (1, 1), "u4": (5, 2), "i8": (2, 1)}[kind]
-    requests = 1 + min(8, steps) if walk == "gather" else 0
-    return (
-        steps * operations + GROUP_OPERATIONS / GROUP,
-        steps * (1 + query_loads / GROUP) + requests,
-    )
-
-
-def least_ns(name: str, length: int, ns: dict[str, float]) -> float:
-    """What the instruction count allows: the tightest of operations, loads, and both together."""
-    operations, loads = instructions(name, length)
-    together = (operations + loads + GROUP_STORES / GROUP) * ns["pair"] / 2
-    return max(operations * ns["dot"], loads * ns["load"], together)
+    rows = GROUP * steps
+    mix = {"load": rows + steps, "product": rows, "shuffle": 16, "add": 8, "store": 1}
+    if kind == "u4":
+        mix.update({"load": rows + 2 * steps, "product": 2 * rows, "and": 2 * rows, "shift": rows})
+    if kind == "i8":  # rows move to unsigned by an exclusive or, sums back by an addition
+        mix.update({"and": rows, "add": 9, "shift": 1})
+    if walk == "gather":
+        mix.update({"find": GROUP, "request": GROUP * min(8, steps)})
+    return tuple(mix.items())
 
 
 IN_CACHE = 16 * 1024  # bytes of rows: a third of the first-level cache, and many rows a call
@@ -145,9 +139,10 @@ IN_CACHE = 16 * 1024  # bytes of rows: a third of the first-level cache, and man
 def cache_part(layer: str, rounds: int) -> None:
     """Rows that stay in the first-level cache, against the instruction count."""
     rng = np.random.default_rng(0)
-    ns = probe.instruction_ns()
-    print(f"\nns an instruction on 64 bytes: { {k: round(v, 3) for k, v in ns.items()} }")
-    print("Rows in the first-level cache, ns a row (share of what the instruction count allows)")
+    print(
+        "\nRows in the first-level cache, ns a row, and the share of what the same instructions take"
+    )
+    print("where none waits for another")
     print("| bytes | 8-bit rows | gather | 4-bit rows | gather | int8 dot rows |")
     print("|---|---|---|---|---|---|")
     for length in (64, 128, 192, 256, 384, 768):
@@ -156,7 +151,7 @@ def cache_part(layer: str, rounds: int) -> None:
         rows[:] = rng.integers(0, 256, (n, length))
         slots = rng.permutation(n).astype(np.uint32)
         repeats = 200_000 // n
-        runs: dict[str, Run] = {"probe": lambda ns=ns: ns.update(probe.instruction_ns())}
+        runs: dict[str, Run] = {}
         for bits in (8, 4):
             query = aligned((1, length * 8 // bits), np.int8)[0]
             query[:] = rng.integers(-127, 128, len(query))
@@ -173,11 +168,10 @@ def cache_part(layer: str, rounds: int) -> None:
         shares: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(rounds):
             for name, run in runs.items():
-                best = min(seconds(run) for _ in range(5))  # as the probe takes it
-                if name != "probe":
-                    row_ns = best / (repeats * n) * 1e9
-                    took[name].append(row_ns)
-                    shares[name].append(least_ns(name, length, ns) / row_ns)
+                least = probe.mix_ns(group_mix(name, length)) / GROUP
+                row_ns = min(seconds(run) for _ in range(5)) / (repeats * n) * 1e9
+                took[name].append(row_ns)
+                shares[name].append(least / row_ns)
         cells = [
             f"{statistics.median(took[name]):.2f} ({statistics.median(shares[name]):.0%})"
             for name in ("u8 rows", "u8 gather", "u4 rows", "u4 gather", "i8 rows")
@@ -216,7 +210,7 @@ def tiles_part(rounds: int) -> None:
                     )
                     rates.append(m * n * dim / took / 1e9)
                     if layer == "avx512" and scalar == "f32":
-                        peaks.append(16 / probe.instruction_ns()["fma"])
+                        peaks.append(16 / probe.instruction_ns("fma"))
                 share = f" ({statistics.median(map(np.divide, rates, peaks)):.0%})" if peaks else ""
                 cells.append(f"{statistics.median(rates):.0f}{share}")
             print(f"| {scalar} | {layer} | {' | '.join(cells)} |", flush=True)
