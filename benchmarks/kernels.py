@@ -139,10 +139,8 @@ IN_CACHE = 16 * 1024  # bytes of rows: a third of the first-level cache, and man
 def cache_part(layer: str, rounds: int) -> None:
     """Rows that stay in the first-level cache, against the instruction count."""
     rng = np.random.default_rng(0)
-    print(
-        "\nRows in the first-level cache, ns a row, and the share of what the same instructions take"
-    )
-    print("where none waits for another")
+    print("\nRows in the first-level cache, ns a row, and the share of what the same instructions")
+    print("take where none waits for another")
     print("| bytes | 8-bit rows | gather | 4-bit rows | gather | int8 dot rows |")
     print("|---|---|---|---|---|---|")
     for length in (64, 128, 192, 256, 384, 768):
