@@ -123,6 +123,18 @@ def test_table_gives_every_target_recall_and_the_plot_is_drawn(outcome):
     assert (folder / "out" / "rows-quick.png").stat().st_size > 10_000
 
 
+def test_a_result_becomes_a_table_for_a_readme(outcome):
+    from readme_table import readme_table
+
+    result = json.loads((outcome[1] / "out" / "rows-quick.json").read_text())
+    ratio = {"target": 0.95, "mode": "batch", "first": "nearfield", "second": "exact", "ratio": 1.5}
+    text = readme_table({**result, "paired": [ratio]})
+    row = next(line for line in text.splitlines() if line.startswith("| exact"))
+    assert row.count("|") == 6
+    assert "| exact | - / - / - | - / 1.50 / - |" in text
+    assert "unfit skipped: has no l2 metric." in text
+
+
 def test_a_later_run_can_keep_the_other_peers_of_an_earlier_one(outcome, tmp_path):
     folder = tmp_path / "again"
     shutil.copytree(outcome[1], folder)
