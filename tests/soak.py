@@ -31,6 +31,7 @@ MENU = {
         ["--kills", "200", "--longest", "0.5", "--seal-rows", "256", "--snapshot-every", "7"],
         False, "kills",
     ),
+    "damaged files": ("faults/damaged_rows.py", ["--damages", "5000"], False, "damages"),
     "model operations": (
         "faults/model_runs.py", ["--operations", "200000", "--restarts", "400"], False,
         "operations",

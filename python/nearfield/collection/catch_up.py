@@ -89,28 +89,34 @@ class CatchUp:
         if sys.platform == "linux":  # there a thread has a niceness of its own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         store = self._store
-        while True:
+        try:
+            store.ensure_fields(store.settings.fields)
+            while self._build_next():
+                pass
+        except _Stopped:
+            pass
+        except Exception as error:
             with store.writing:
+                self.error = error
+                # Nobody makes room any more: writers must not wait for it.
+                store.catching_up = False
+                store.writing.notify_all()
+
+    def _build_next(self) -> bool:
+        """Wait for work and do it; False when the thread is to end."""
+        store = self._store
+        with store.writing:
+            part = self._find()
+            while not self._stopping and part is None:
+                store.writing.wait()
                 part = self._find()
-                while not self._stopping and (part is None or self.error is not None):
-                    store.writing.wait()
-                    part = self._find()
-                if self._stopping:
-                    return
-            try:
-                with self._building:
-                    self._build(part[0] if part else None, threads=self._threads)
-            except _Stopped:
-                return
-            except Exception as error:
-                with store.writing:
-                    self.error = error
-                    # Nobody makes room any more: writers must not wait for it.
-                    store.catching_up = False
-                    store.writing.notify_all()
-            else:
-                with store.writing:
-                    store.writing.notify_all()
+            if self._stopping or part is None:
+                return False
+        with self._building:
+            self._build(part[0], threads=self._threads)
+        with store.writing:
+            store.writing.notify_all()
+        return True
 
     def _find(self) -> tuple[Part] | None:
         """A part with work to do, in a tuple, as None is a part too."""

@@ -43,8 +43,9 @@ class Collection(Reading):
     index_params : dict, optional
         What its constructor takes: ``{"M": 32, "bits": 8}``.
     fields : sequence of str, optional
-        Metadata fields whose columns are made when the collection is opened. Any other field gets
-        a column when a `where` first asks for it, which takes a pass over all rows.
+        Metadata fields whose columns are made once the collection is open, in the background. Any
+        other field gets a column when a `where` first asks for it. Either takes a pass over all
+        rows, some 4 s a million, for which writers wait.
     partition_by : str, optional
         A metadata field, of int or str, that divides the collection: a search with
         ``partition="acme"``, or with a `where` that demands it, touches only that part.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nearfield._columns import spread
 from nearfield.collection.metadata import look_up
 from nearfield.collection.where import Mask, Test
 
@@ -26,7 +27,6 @@ _OTHER, _NUMBER, _STRING, _LIST = 0, 1, 2, 3
 _ORDER: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
-_FEW_CODES = 4  # so many are compared one by one, without a table
 
 
 class GrowingArray:
@@ -105,15 +105,12 @@ class Field:
         if test.op in ("==", "in"):
             wanted = test.operand if test.op == "in" else (test.operand,)
             known = {self._codes.get(_key(value), -1) for value in wanted} - {-1}
-            if len(known) <= _FEW_CODES:
-                out = np.zeros(len(codes), np.bool_)
-                for code in known:
-                    np.logical_or(out, codes == code, out=out)
-                return out
+            if len(known) <= 1:
+                return np.equal(codes, known.pop() if known else -1)
             table = np.zeros(len(self._values), np.bool_)
             table[list(known)] = True
-            return table.take(codes)
-        return self._table(test).take(codes)
+            return spread(table, codes)
+        return spread(self._table(test), codes)
 
     def _table(self, test: Test) -> Mask:
         """Which codes meet a test; kept, and extended when values have come since."""

@@ -48,7 +48,7 @@ class Generations:
         self._numbers = itertools.count(max(last, found[0][0] or 0) + 1)
         self._unnamed: set[str] = set()  # files that no generation names yet
 
-    def load(self, settings: Settings, *, mmap: bool = False) -> list[Segment]:
+    def load(self, settings: Settings) -> list[Segment]:
         """Segments of the newest generation that is whole; none if there is none."""
         gens = self.rows.database.all("SELECT DISTINCT gen FROM segment ORDER BY gen DESC")
         for (gen,) in gens:
@@ -56,7 +56,7 @@ class Generations:
                 "SELECT file, part, n, bytes FROM segment WHERE gen = ?", (gen,)
             )
             try:
-                return [self._load(settings, row, mmap) for row in listed]
+                return [self._load(settings, row) for row in listed]
             except (OSError, ValueError, RuntimeError) as error:
                 warnings.warn(
                     f"the index's snapshot {gen} in {self.folder} is not usable and is left "
@@ -66,7 +66,7 @@ class Generations:
                 )
         return []
 
-    def _load(self, settings: Settings, row: tuple[Any, ...], mmap: bool) -> Segment:
+    def _load(self, settings: Settings, row: tuple[Any, ...]) -> Segment:
         name, part, n, size = row
         if not isinstance(name, str) or not _FILE.fullmatch(name):
             raise CorruptCollection(self.rows.database.path, f"names an index file {name!r}")
@@ -74,7 +74,8 @@ class Generations:
         found = path.stat().st_size
         if found != size:
             raise CorruptCollection(path, f"must have {size:,} bytes, got {found:,}")
-        index: Index = nearfield.load(path, mmap=mmap)
+        # Mapped, as nobody changes it: opening reads it once, to check it, and copies nothing.
+        index: Index = nearfield.load(path, mmap=True, verify="full")
         slots = np.asarray(index.ids)
         if (index.dim, index.metric) != (settings.dim, settings.metric) or len(slots) != n:
             raise CorruptCollection(path, f"must be an index of {n} vectors, got {index!r}")

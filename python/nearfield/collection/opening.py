@@ -145,7 +145,6 @@ def open_collection(
                     catch_up.build(part, slots, progress)
                 else:
                     store.load_tail(part, slots)
-            store.ensure_fields(settings.fields)
             catch_up.start()
         except BaseException:
             opened.close()
@@ -166,7 +165,7 @@ def _open_view(
         settings = _settings(folder, rows, wanted, encoder, read_only=True)
         store = Store(rows, settings, seal_rows, cache_bytes)
         generations = Generations(folder, rows)
-        for part, slots in _recover(store, generations, mmap=True).items():
+        for part, slots in _recover(store, generations).items():
             store.load_tail(part, slots)
         store.ensure_fields(settings.fields)
     except BaseException:
@@ -191,9 +190,9 @@ def _make_folder(folder: Path) -> None:
         )
 
 
-def _recover(store: Store, generations: Generations, mmap: bool = False) -> dict[Any, Any]:
+def _recover(store: Store, generations: Generations) -> dict[Any, Any]:
     try:
-        return store.recover(generations.load(store.settings, mmap=mmap))
+        return store.recover(generations.load(store.settings))
     except CorruptCollection as error:
         if "two segments" not in error.reason:
             raise

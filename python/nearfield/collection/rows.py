@@ -35,7 +35,10 @@ SCHEMA = (
     " PRIMARY KEY(gen, file))",
 )
 
-_ROW = "SELECT i.slot, i.id, i.part, i.meta, i.h, c.text, c.vec FROM item i LEFT JOIN content c USING(slot)"
+_ROW = (
+    "SELECT i.slot, i.id, i.part, i.meta, i.h, c.text, c.vec"
+    " FROM item i LEFT JOIN content c USING(slot)"
+)
 
 
 class NewRow(NamedTuple):

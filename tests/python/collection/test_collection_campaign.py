@@ -74,3 +74,17 @@ def test_a_collection_does_what_a_dict_and_exact_search_do(kind):
     counts = model_runs.run(operations, restarts, os.getpid(), kind)
     assert counts["restarts"] >= restarts
     assert counts["recall"] >= (1.0 if kind == "flat" else 0.97)
+
+
+def test_damaged_files_are_told_or_mended_and_never_believed():
+    damages = 5_000 if FULL else 120
+    ran = subprocess.run(
+        [sys.executable, TESTS / "faults" / "damaged_rows.py", "--damages", str(damages),
+         "--seed", str(os.getpid())],
+        capture_output=True, text=True, timeout=1800, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr[-2000:]
+    summary = json.loads(ran.stdout)
+    assert summary["whole"] > 0
+    assert summary["refused"] > 0
+    assert summary["whole"] + summary["partly"] + summary["refused"] == damages
