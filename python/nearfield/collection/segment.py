@@ -141,15 +141,17 @@ class SegmentView:
         options: Mapping[str, Any],
     ) -> Neighbors | None:
         """The nearest rows that can be seen, by slot; None where there is none."""
-        index = self.segment.index
-        if where is None and self._dead is None and self.segment.sealed:
-            return index.search(queries, k, **options)  # type: ignore[attr-defined, no-any-return]
+        index: Any = self.segment.index
+        if where is None and self._dead is None:
+            found: Neighbors = index.search(queries, k, **options)
+            # Rows that a writer has appended and not shown yet come in the way seldom.
+            if self.segment.sealed or not (found.ids > self.segment.slots.view(self.n)[-1]).any():
+                return found
         allowed = self._filter(where, fields)
         if not len(allowed):
             return None
-        return index.search(  # type: ignore[attr-defined, no-any-return]
-            queries, k, filter=allowed, **options
-        )
+        answer: Neighbors = index.search(queries, k, filter=allowed, **options)
+        return answer
 
     def _filter(self, where: Where | None, fields: Fields) -> Any:
         key = "" if where is None else where.key
