@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 
 from nearfield import __version__
-from nearfield.commands import bench, build, cpu, demo, evaluation, files, search
+from nearfield.commands import bench, build, cpu, demo, evaluation, files, search, text
 
 __all__ = ["main"]
 
 # In the order of `nearfield --help`. Each module offers add_parser(subparsers), which sets
 # `run`, a function of the parsed arguments, as a default of its parser.
-_COMMANDS = (demo, build, search, evaluation, files, bench, cpu)
+_COMMANDS = (demo, text, build, search, evaluation, files, bench, cpu)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""`nearfield search`."""
+"""`nearfield search`: vectors in a file, or texts in a collection."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from nearfield.commands.text import add_model, encoder_of
 
 if TYPE_CHECKING:
     from nearfield.commands import Subparsers
@@ -17,14 +19,20 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "search",
-        help="find the nearest vectors of one file to those of another",
-        description="Compare every vector of QUERIES with every vector of DATA and print the "
+        help="ask a collection a question, or find the nearest vectors of a file",
+        description="Where DATA is a folder made by `nearfield build --text`, QUERY is a question; "
+        "the passages nearest to it are printed: score, id, the part that answers. Else compare "
+        "every vector of QUERY with every vector of DATA and print the "
         "nearest, one line each: query, rank, id, distance. Files: .npy, .fvecs, .bvecs, .jsonl "
         'with lines like [0.1, 0.2] or {"id": "a", "vector": [0.1, 0.2]}, .safetensors, .parquet, '
         ".arrow. Where DATA is an index (.nf), that is searched, without reading it whole.",
     )
-    parser.add_argument("data", type=Path, metavar="DATA", help="file of the vectors to search")
-    parser.add_argument("queries", type=Path, metavar="QUERIES", help="file of the queries")
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder of texts, file of vectors")
+    parser.add_argument("queries", metavar="QUERY", help="question, or file of the queries")
+    parser.add_argument(
+        "--hybrid", action="store_true", help="a question: count shared words too (BM25)"
+    )
+    add_model(parser)
     parser.add_argument("--k", type=int, default=10, help="neighbours of a query (default: 10)")
     parser.add_argument(
         "--metric", choices=("cosine", "dot", "l2"), help="(default: cosine, or the index's)"
@@ -51,9 +59,39 @@ def _as_index(arguments: argparse.Namespace) -> Any:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    if arguments.data.is_dir():
+        _ask(arguments)
+    else:
+        _compare(arguments)
+
+
+def _ask(arguments: argparse.Namespace) -> None:
+    import nearfield
+    from nearfield.text import snippets
+
+    encoder = encoder_of(arguments)
+    with nearfield.Collection(arguments.data, encoder=encoder) as collection:
+        hits = collection.search(
+            arguments.queries, k=arguments.k, threads=arguments.threads, hybrid=arguments.hybrid
+        )
+    parts = snippets(arguments.queries, hits, encoder)
+    if arguments.json:
+        rows = [
+            {"id": hit.id, "score": hit.score, "distance": hit.distance, "text": hit.text,
+             "snippet": part and [part.start, part.end], "metadata": hit.metadata}
+            for hit, part in zip(hits, parts, strict=True)
+        ]  # fmt: skip
+        print(json.dumps({"query": arguments.queries, "hits": rows}, ensure_ascii=False))
+        return
+    for hit, part in zip(hits, parts, strict=True):
+        shown = " ".join(part.text.split()) if part else ""
+        print(f"{hit.score:.3f}  {hit.id}\n       {shown}")
+
+
+def _compare(arguments: argparse.Namespace) -> None:
     from nearfield.formats import read_vectors
 
-    queries = read_vectors(arguments.queries)
+    queries = read_vectors(Path(arguments.queries))
     index = _as_index(arguments)
     hits = index.search(queries.vectors, k=arguments.k, threads=arguments.threads)
     names = queries.ids or range(len(queries.vectors))

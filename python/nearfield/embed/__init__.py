@@ -11,7 +11,9 @@ from nearfield.embed.chunk import Chunk, Chunker, chunk
 from nearfield.embed.documents import Documents, embed_documents
 from nearfield.embed.encoder import Encoder
 from nearfield.embed.model import Kind, Model, Work
+from nearfield.embed.pipeline import encode_while
 from nearfield.embed.pooling import POOLINGS, pool
+from nearfield.embed.probe import Probe, probe
 from nearfield.embed.rerank import Reranker
 from nearfield.embed.tokens import TokenVectors
 from nearfield.embed.word_vectors import WordVectors, read_word_vectors
@@ -24,6 +26,7 @@ __all__ = [
     "Encoder",
     "Kind",
     "Model",
+    "Probe",
     "Reranker",
     "TokenVectors",
     "WordVectors",
@@ -31,6 +34,8 @@ __all__ = [
     "chunk",
     "default_cache_dir",
     "embed_documents",
+    "encode_while",
     "pool",
+    "probe",
     "read_word_vectors",
 ]

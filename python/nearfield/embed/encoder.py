@@ -247,7 +247,7 @@ class Encoder:
         """
         from nearfield.embed.tokens import token_vectors
 
-        return token_vectors(self._model, _checked(texts), self._work_for(kind))
+        return token_vectors(self._model, _checked(texts), self.work(kind))
 
     def token_offsets(self, text: str) -> NDArray[np.int64]:
         """Where each token of the whole text begins and ends, (t, 2); for `chunk`.
@@ -271,7 +271,8 @@ class Encoder:
             raise TypeError(f"model must have a limit of tokens, got {self.name!r}")
         return int(found)
 
-    def _work_for(self, kind: Kind) -> Work:
+    def work(self, kind: Kind) -> Work:
+        """How texts of this kind are handed to the model."""
         work = self._work
         prompt = self._prompts.get(kind, "")
         return Work(kind, prompt, work.batch_size, work.token_budget, work.threads)
@@ -285,7 +286,7 @@ class Encoder:
             missing = list(range(len(texts)))
         else:
             missing = self._cache.fill(texts, kind, vectors)
-        batches = self._model.encode([texts[row] for row in missing], self._work_for(kind))
+        batches = self._model.encode([texts[row] for row in missing], self.work(kind))
         self._gather(vectors, missing, batches, progress)
         if self._cache is not None:
             self._cache.store([texts[row] for row in missing], kind, vectors[missing])

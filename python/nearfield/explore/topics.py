@@ -68,6 +68,7 @@ def topics(
     vectors: ArrayLike,
     n_topics: int | None = None,
     *,
+    space: ArrayLike | None = None,
     min_size: int = 10,
     n_words: int = 8,
     tokenizer: str | Tokenizer = "words",
@@ -83,6 +84,10 @@ def topics(
     n_topics : int, optional
         So many groups by k-means. Where not given, HDBSCAN on the 15 nearest neighbours finds
         their number and leaves texts aside that belong to none.
+    space : array_like, shape (n, d), optional
+        Where HDBSCAN looks for groups, by l2: the points of `map_points`. Vectors of hundreds of
+        dimensions are dense in few places, so that most texts end in no topic; on a map more of
+        them are near each other.
     min_size : int, at least 2, default 10
         Texts of a group, at least, for HDBSCAN.
     n_words : int, at least 1, default 8
@@ -107,7 +112,11 @@ def topics(
     if n_words < 1:
         raise ValueError(f"n_words must be at least 1, got {n_words}")
     if n_topics is None:
-        labels = hdbscan(knn_graph(rows), min_size)
+        graph = knn_graph(rows) if space is None else knn_graph(space, metric="l2")
+        if len(graph.neighbors) != len(rows):
+            rule = f"space must have one entry a vector ({len(rows)})"
+            raise ValueError(f"{rule}, got {len(graph.neighbors)}")
+        labels = hdbscan(graph, min_size)
     else:
         labels = KMeans(n_topics, metric="cosine", seed=seed).fit_predict(rows)
         order = np.argsort(-np.bincount(labels, minlength=n_topics), kind="stable")

@@ -3,6 +3,7 @@
 `Collection.search(..., hybrid=True)` is the way in; the parts are here for those who need them.
 """
 
+from nearfield.text.building import add_documents, passages_of
 from nearfield.text.documents import Document, read_documents
 from nearfield.text.hybrid import Hybrid
 from nearfield.text.keywords import Keywords
@@ -16,7 +17,9 @@ __all__ = [
     "Keywords",
     "RetrievalTable",
     "Snippet",
+    "add_documents",
     "compare_retrieval",
+    "passages_of",
     "read_documents",
     "snippets",
     "tokenizer_of",

@@ -64,7 +64,7 @@ def test_every_layer_and_pooling_of_minilm_agrees_with_a_reference_by_hand(minil
     hidden = [hidden_states(model, text) for text in TEXTS]
     assert model.layers == 6
     by_grid = {}
-    for rows, found in model.encode_grid(TEXTS, minilm._work, range(7), POOLINGS):
+    for rows, found in model.encode_grid(TEXTS, minilm.work("document"), range(7), POOLINGS):
         for key, vectors in found.items():
             by_grid.setdefault(key, np.empty((len(TEXTS), 384), np.float32))[rows] = vectors
     for layer in range(7):

@@ -47,6 +47,16 @@ def test_topic_words_weigh_by_class_tf_idf():
     assert topic_words(["the and 7 x", "fox"], np.array([0, 1])) == [[], ["fox"]]
 
 
+def test_topics_are_looked_for_on_a_map(texts_and_vectors):
+    texts, vectors, labels = texts_and_vectors
+    points = np.column_stack([labels * 100.0, np.arange(180) % 7])
+    found = topics(texts, np.ones_like(vectors), space=points, min_size=20)
+    assert len(found) == 3
+    assert (found.labels >= 0).all()
+    with pytest.raises(ValueError, match=r"space must have one entry a vector \(180\), got 3"):
+        topics(texts, vectors, space=np.eye(3))
+
+
 def test_topics_reject_lengths_that_differ():
     with pytest.raises(ValueError, match=r"texts must have one entry a vector \(3\), got 1"):
         topics(["a"], np.eye(3))
