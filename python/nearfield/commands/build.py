@@ -23,8 +23,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "build",
         help="index a file's vectors and save the index",
         description="Index the vectors of DATA and save the index to OUT. Without --kind the kind "
-        "and its settings are chosen on held-out vectors, for --recall. With --text, split the texts "
-        "of DATA into passages, embed them and keep them with their index in the folder OUT.",
+        "and its settings are chosen on held-out vectors, for --recall. With --text, split the "
+        "texts of DATA into passages, embed them and keep them and their index in the folder OUT.",
     )
     parser.add_argument(
         "--text", action="store_true",
