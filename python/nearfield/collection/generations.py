@@ -44,8 +44,10 @@ class Generations:
         self.folder = folder
         self.rows = rows
         last = max((numbers[0] for _, numbers in _files(folder)), default=0)
-        found = rows.database.all("SELECT max(gen) FROM segment")
-        self._numbers = itertools.count(max(last, found[0][0] or 0) + 1)
+        gens: list[int] = [gen for (gen,) in rows.database.all("SELECT gen FROM segment")]
+        if not all(isinstance(gen, int) for gen in gens):
+            raise CorruptCollection(rows.database.path, "numbers a snapshot by what is no number")
+        self._numbers = itertools.count(max([last, *gens]) + 1)
         self._unnamed: set[str] = set()  # files that no generation names yet
 
     def load(self, settings: Settings) -> list[Segment]:
@@ -100,7 +102,7 @@ class Generations:
 
     def publish(self, segments: Sequence[Segment], seq: int) -> int:
         """Make these segments the newest generation, and forget those beyond the kept ones."""
-        gen = next(self._numbers)
+        gen: int = next(self._numbers)
         saved = [segment for segment in segments if segment.file is not None]
         kept = self._kept(gen)
         with self.rows.database.transaction():

@@ -212,6 +212,7 @@ def _settings(
     stored = rows.config()
     if not stored:
         return _first_settings(rows, given, fingerprint)
+    _check_stored(rows, stored)
     if fingerprint is not None and fingerprint != stored["encoder"]:
         if stored["encoder"] is not None or rows.state.n or read_only:
             raise EncoderMismatch(folder, stored["encoder"], fingerprint)
@@ -227,6 +228,13 @@ def _settings(
         rows.set_config(changed)
     changed["fields"] = tuple(changed["fields"])
     return Settings(**changed)
+
+
+def _check_stored(rows: Rows, stored: dict[str, Any]) -> None:
+    try:
+        Settings(**stored).make_index()
+    except (TypeError, ValueError, KeyError) as error:
+        raise CorruptCollection(rows.database.path, f"has a broken config: {error}") from None
 
 
 def _first_settings(rows: Rows, given: dict[str, Any], fingerprint: str | None) -> Settings:

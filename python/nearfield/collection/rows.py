@@ -134,7 +134,7 @@ class Rows:
                 name: json.loads(value)
                 for name, value in self.database.all("SELECT name, value FROM config")
             }
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise CorruptCollection(self.database.path, f"has a broken config: {error}") from None
 
     def set_config(self, config: dict[str, Any]) -> None:
@@ -266,7 +266,12 @@ class Rows:
             slots, hashes, keys = zip(*found, strict=True)
             page = np.array(slots, np.int64)
             pages.append(page)
-            total += int(np.array(hashes, np.int64).sum(dtype=np.int64))
+            try:
+                total += int(np.array(hashes, np.int64).sum(dtype=np.int64))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise CorruptCollection(
+                    self.database.path, f"holds a hash that is none: {error}"
+                ) from None
             if keys.count(keys[0]) == len(keys):
                 parts.setdefault(keys[0], []).append(page)
             else:
