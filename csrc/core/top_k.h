@@ -34,10 +34,6 @@ class TopK {
         worst_ = Neighbor{};
     }
 
-    std::size_t k() const { return k_; }
-    /// What finish() returned last.
-    const std::vector<Neighbor>& kept() const { return kept_; }
-
     /// Sorts and returns the nearest, at most k.
     const std::vector<Neighbor>& finish() {
         if (kept_.size() > k_) cut();

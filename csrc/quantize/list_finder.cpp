@@ -97,7 +97,7 @@ IntQuery ListFinder::encode(const float* values, std::int8_t* out) const {
     return query;
 }
 
-void ListFinder::rank(const std::int8_t* codes, const IntQuery* queries, std::size_t m, TopK* best,
+void ListFinder::rank(const std::int8_t* codes, const IntQuery* queries, std::size_t m, NearestPool* best,
                       Scratch& scratch) const {
     const kernels::Kernels& table = kernels::kernels();
     if (scratch.sums.size() < m * chunk * sizeof(std::int32_t))
@@ -125,7 +125,7 @@ void ListFinder::rank(const std::int8_t* codes, const IntQuery* queries, std::si
                                    scratch.slots.data(), scratch.bounds.data());
             for (std::size_t j = 0; j < found; ++j)
                 best[i].offer({scratch.bounds[j], static_cast<Slot>(first) + scratch.slots[j]});
-            if (found) best[i].tighten();
+            best[i].merge();
         }
     }
 }

@@ -8,9 +8,9 @@
 
 #include "core/buffer.h"
 #include "core/run.h"
-#include "core/top_k.h"
 #include "core/types.h"
 #include "quantize/nearest_centroid.h"
+#include "quantize/nearest_pool.h"
 
 namespace nearfield {
 
@@ -44,9 +44,9 @@ class ListFinder {
         std::vector<Slot> slots;
         std::vector<float> bounds;
     };
-    /// The lists that suit each of m queries best, into best[i], which keeps as many as it was made
-    /// for; distance is |q - c|^2, or -q.c.
-    void rank(const std::int8_t* codes, const IntQuery* queries, std::size_t m, TopK* best,
+    /// The lists that suit each of m queries best, merged into best[i], which keeps as many as it was
+    /// made for; distance is |q - c|^2, or -q.c.
+    void rank(const std::int8_t* codes, const IntQuery* queries, std::size_t m, NearestPool* best,
               Scratch& scratch) const;
 
     std::size_t bytes() const;

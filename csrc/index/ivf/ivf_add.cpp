@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "core/column.h"
+#include "core/error.h"
 #include "core/thread_pool.h"
 #include "index/ivf/ivf_index.h"
 #include "index/ivf/ivf_worker.h"
@@ -16,6 +17,8 @@ constexpr std::size_t rows_at_once = 16'384;
 
 void IvfIndex::reserve_slots(std::size_t slots) {
     require_trained("add()");
+    require(slots <= NearestPool::max_slots, "inverted lists must hold at most ",
+            NearestPool::max_slots, " vectors, got ", slots);
     list_of_.reserve(slots);
     if (params_.rerank) vectors_.resize(std::max(slots, vectors_.size()));
     list_of_.resize(std::max(slots, list_of_.size()), no_slot);

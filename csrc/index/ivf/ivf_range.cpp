@@ -32,24 +32,23 @@ void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchP
         search.reserve(*worker, 1);
         worker->found.clear();
         codes_.prepare(ready, *finder_, worker->queries);
-        TopK every(nlist);
+        NearestPool every(nlist);
         finder_->rank(worker->queries.ints.as<std::int8_t>(), worker->queries.int_terms.data(), 1,
                       &every, worker->ranking);
-        const std::vector<Neighbor>& lists = every.finish();
         const float limit = codes_.estimate(worker->queries, 0, radius);
         const float norm2 = worker->queries.int_terms[0].norm2;
         std::size_t opened = 0, batch = search.nprobe();
         for (bool more = true; more && opened < nlist; batch *= 2) {
             const std::size_t end = std::min(nlist, opened + batch);
             for (; opened < end; ++opened) {
-                const float away = codes_.norms() ? std::max(lists[opened].distance, 0.0f) : norm2;
+                const float away = codes_.norms() ? std::max(every[opened].distance, 0.0f) : norm2;
                 const float off = 2 * miss * std::sqrt(away / static_cast<float>(space_.dim()));
                 const float most = limit + (params_.rerank ? deviations * off : 0.0f);
-                const float base = lists[opened].distance;
+                const float base = every[opened].distance;
                 const Worker::Visit visit{
-                    0, base, codes_.pull(worker->queries, 0, lists[opened].slot, base)};
+                    0, base, codes_.pull(worker->queries, 0, every[opened].slot, base)};
                 search.scan(
-                    *worker, lists[opened].slot, &visit, 1, [&](std::uint32_t) { return most; },
+                    *worker, every[opened].slot, &visit, 1, [&](std::uint32_t) { return most; },
                     [&](std::uint32_t, float estimate, Slot slot) {
                         worker->found.push_back({estimate, slot});
                     });

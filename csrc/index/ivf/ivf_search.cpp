@@ -57,7 +57,6 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
     scan(
         worker, list, visits, n,
         [&](std::uint32_t query) {
-            worker.best[query].tighten();
             return worker.best[query].threshold();
         },
         [&](std::uint32_t query, float estimate, Slot slot) {
@@ -78,7 +77,7 @@ void IvfIndex::Search::open(Worker& worker, std::size_t m, std::size_t first,
     worker.begin.assign(nlist + 1, 0);
     const auto visit = [&](const auto& work) {
         for (std::size_t i = 0; i < m; ++i) {
-            const auto& lists = worker.lists[i].kept();
+            const NearestPool& lists = worker.lists[i];
             for (std::size_t j = first; j < std::min(last, lists.size()); ++j)
                 work(static_cast<std::uint32_t>(i), lists[j]);
         }
@@ -110,7 +109,7 @@ void IvfIndex::Search::write(std::vector<Neighbor>& found, Neighbor* out) const 
 /// Ranks the best of a query by estimate by the vectors themselves.
 void IvfIndex::Search::finish(Worker& worker, const float* query, std::size_t i,
                               Neighbor* out) const {
-    const std::vector<Neighbor>& best = worker.best[i].finish();
+    const NearestPool& best = worker.best[i];
     const std::size_t n = best.size();
     worker.found.resize(n);
     if (!worker.scorer) {
@@ -159,7 +158,7 @@ void IvfIndex::Search::reserve(Worker& worker, std::size_t m) const {
     for (auto* values : {&worker.add, &worker.scale, &worker.zeros, &worker.estimates})
         values->resize(scan_rows);
     worker.places.resize(scan_rows);
-    const auto clear = [&](std::vector<TopK>& kept, std::size_t k) {
+    const auto clear = [&](std::vector<NearestPool>& kept, std::size_t k) {
         if (!kept.empty() && kept[0].k() != k) kept.clear();
         for (std::size_t i = 0; i < std::min(m, kept.size()); ++i) kept[i].clear();
         while (kept.size() < m) kept.emplace_back(k);
@@ -175,22 +174,24 @@ void IvfIndex::Search::run(Worker& worker, const MatrixView& queries, Neighbor* 
     index_.codes_.prepare(queries, finder, worker.queries);
     const auto* const ints = worker.queries.ints.as<std::int8_t>();
     finder.rank(ints, worker.queries.int_terms.data(), m, worker.lists.data(), worker.ranking);
-    for (std::size_t i = 0; i < m; ++i) worker.lists[i].finish();
     if (m > 1) {
         open(worker, m, 0, lists_first);
         open(worker, m, lists_first, nprobe_);
     } else {
-        for (const Neighbor& list : worker.lists[0].kept()) open_one(worker, 0, list);
+        const NearestPool& lists = worker.lists[0];
+        for (std::size_t j = 0; j < lists.size(); ++j) open_one(worker, 0, lists[j]);
     }
     for (std::size_t i = 0; i < m; ++i) {
         // The lists may hold too few that are allowed: then the others are opened too.
-        if (worker.best[i].finish().size() < std::min(k_, filter_.count) && nprobe_ < nlist) {
-            TopK every(nlist);
+        worker.best[i].merge();
+        if (worker.best[i].size() < std::min(k_, filter_.count) && nprobe_ < nlist) {
+            NearestPool every(nlist);
             finder.rank(ints + i * finder.query_width(), &worker.queries.int_terms[i], 1, &every,
                         worker.ranking);
             worker.best[i].clear();
-            for (const Neighbor& list : every.finish())
-                open_one(worker, static_cast<std::uint32_t>(i), list);
+            for (std::size_t j = 0; j < nlist; ++j)
+                open_one(worker, static_cast<std::uint32_t>(i), every[j]);
+            worker.best[i].merge();
         }
         finish(worker, queries.row(i), i, out + i * k_);
     }

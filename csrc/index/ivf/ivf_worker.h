@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "core/top_k.h"
 #include "index/ivf/ivf_index.h"
+#include "quantize/nearest_pool.h"
 
 namespace nearfield {
 
@@ -28,7 +28,7 @@ struct IvfIndex::Worker {
     ListFinder::Scratch ranking;
     BlockCodes::Scratch scan;
     std::vector<float> prepared;
-    std::vector<TopK> lists, best;      // a query each
+    std::vector<NearestPool> lists, best;      // a query each
     std::vector<std::size_t> begin;     // visits of each list
     std::vector<Visit> visits;
     Buffer gathered, sums;
