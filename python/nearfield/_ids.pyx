@@ -4,7 +4,12 @@
 import numpy as np
 
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from nearfield.errors import CorruptIndex
+
+
+cdef uint32_t _NOBODY = 0xffffffffU
 
 
 cdef class StringIds:
@@ -69,7 +74,7 @@ cdef class StringIds:
         self.names = names
 
     def packed(self, keys):
-        """UTF-8 of the names of int64 `keys`, end to end by key, and where each begins.
+        """As a file keeps the names of int64 `keys`: where each begins, their UTF-8, and a table.
 
         Keys that are not listed have an empty text, so removed names are not written.
         """
@@ -78,18 +83,22 @@ cdef class StringIds:
         cdef uint64_t[::1] size = sizes
         cdef list parts = []
         cdef list names = self.names
-        cdef const int64_t[::1] flat = np.sort(keys)
+        ordered = np.sort(keys)
+        cdef const int64_t[::1] flat = ordered
         for i in range(flat.shape[0]):
             part = names[flat[i]].encode("utf-8", "surrogatepass")
             size[flat[i] + 1] = len(part)
             parts.append(part)
-        return np.cumsum(sizes), np.frombuffer(b"".join(parts), dtype=np.uint8)
+        offsets = np.cumsum(sizes, dtype=np.uint64)
+        heap = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        return offsets, heap, _table(offsets, heap, ordered)
 
     @staticmethod
-    def unpacked(offsets, heap, keys):
+    def unpacked(offsets, heap, table, keys):
         """Undoes packed(). Raises ValueError where the arrays do not fit together."""
         cdef Py_ssize_t i, n = len(offsets) - 1
-        if n < 0 or offsets[0] != 0 or offsets[n] != len(heap) or (np.diff(offsets.astype(np.int64)) < 0).any():
+        rises = n >= 0 and offsets[0] == 0 and offsets[n] == len(heap)
+        if not rises or (np.diff(offsets.astype(np.int64)) < 0).any():
             raise ValueError(f"must rise from 0 to {len(heap)}")
         if len(keys) and (keys.min() < 0 or keys.max() >= n):
             raise ValueError(f"must have an entry for key {int(keys.max())}")
@@ -104,6 +113,8 @@ cdef class StringIds:
             held[name] = flat[i]
         if len(held) != flat.shape[0]:
             raise ValueError(f"must name {flat.shape[0]} different ids, got {len(held)}")
+        if not np.array_equal(_table(offsets, heap, np.sort(keys)), table):
+            raise ValueError("must agree with names.table")
         cdef StringIds ids = StringIds()
         ids.names = names
         ids.keys = held
@@ -125,3 +136,112 @@ cdef class StringIds:
 def keep_for_ever(object value not None):
     """Never let the value be finalized, not even when the interpreter ends."""
     Py_INCREF(value)
+
+
+cdef uint64_t _hash(const uint8_t* text, Py_ssize_t n) noexcept nogil:
+    """FNV-1a, its bits mixed once more. Part of the file format."""
+    cdef uint64_t h = 0xcbf29ce484222325ULL
+    cdef Py_ssize_t i
+    for i in range(n):
+        h = (h ^ text[i]) * 0x100000001b3ULL
+    h = (h ^ (h >> 32)) * 0x9e3779b97f4a7c15ULL
+    return h ^ (h >> 32)
+
+
+cdef object _table(offsets, heap, keys):
+    """Keys by the hash of their text, at least two places for each, 2^32 - 1 where there is none."""
+    cdef Py_ssize_t i, places = 2, n = len(keys)
+    while places < 2 * n:
+        places *= 2
+    table = np.full(places, _NOBODY, dtype=np.uint32)
+    cdef uint32_t[::1] out = table
+    cdef const uint64_t[::1] begin = offsets
+    cdef const uint8_t[::1] text = heap if len(heap) else np.zeros(1, np.uint8)
+    cdef const int64_t[::1] flat = keys
+    cdef uint64_t at, mask = places - 1
+    cdef int64_t key
+    for i in range(n):
+        key = flat[i]
+        at = _hash(&text[0] + begin[key], begin[key + 1] - begin[key]) & mask
+        while out[at] != _NOBODY:
+            at = (at + 1) & mask
+        out[at] = <uint32_t>key
+    return table
+
+
+cdef class MappedNames:
+    """String ids in a mapped file, looked up where they lie. Offers what an index reads of StringIds.
+
+    The file may change at any time: every number is compared before it is used.
+    """
+
+    cdef readonly object offsets, heap, table
+    cdef const uint64_t[::1] begin
+    cdef const uint8_t[::1] text
+    cdef const uint32_t[::1] place
+
+    def __init__(self, offsets, heap, table):
+        if len(offsets) < 1 or len(table) < 2 or len(table) & (len(table) - 1):
+            raise ValueError(f"must go with a table of 2^i places, got {len(table)}")
+        self.offsets, self.heap, self.table = offsets, heap, table
+        self.begin = offsets
+        self.text = heap
+        self.place = table
+
+    def __len__(self):
+        return self.begin.shape[0] - 1
+
+    @property
+    def names(self):
+        return self
+
+    cdef bytes at(self, int64_t key):
+        cdef uint64_t first, last
+        if not 0 <= key < self.begin.shape[0] - 1:
+            raise CorruptIndex(f"the mapped file has changed: it names id {key}")
+        first, last = self.begin[key], self.begin[key + 1]
+        if first > last or last > <uint64_t>self.text.shape[0]:
+            error = CorruptIndex(f"section names.offsets must rise, got {first}, {last}")
+            error.section = "names.offsets"
+            raise error
+        return self.heap[first:last].tobytes()
+
+    def find(self, list ids, unknown=None):
+        """As StringIds.find."""
+        cdef Py_ssize_t i, tries, n = len(ids)
+        cdef uint64_t at, mask = self.place.shape[0] - 1
+        cdef uint32_t key
+        cdef bytes wanted
+        found = np.empty(n, dtype=np.int64)
+        cdef int64_t[::1] view = found
+        for i in range(n):
+            wanted = ids[i].encode("utf-8", "surrogatepass")
+            at = _hash(wanted, len(wanted)) & mask
+            for tries in range(self.place.shape[0]):
+                key = self.place[at]
+                if key == _NOBODY or self.at(key) == wanted:
+                    break
+                at = (at + 1) & mask
+            else:
+                key = _NOBODY
+            if key != _NOBODY:
+                view[i] = key
+            elif unknown is None:
+                raise KeyError(ids[i])
+            else:
+                view[i] = unknown
+        return found
+
+    def resolve(self, keys):
+        """As StringIds.resolve."""
+        cdef const int64_t[::1] flat = np.ascontiguousarray(keys).reshape(-1)
+        cdef Py_ssize_t i, n = flat.shape[0]
+        out = np.empty(n, dtype=object)
+        for i in range(n):
+            if flat[i] >= 0:
+                out[i] = self.at(flat[i]).decode("utf-8", "backslashreplace")
+        return out.reshape(np.shape(keys))
+
+    def packed(self, keys):
+        """As StringIds.packed."""
+        return self.offsets, self.heap, self.table

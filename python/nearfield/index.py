@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nearfield import _core
-from nearfield._ids import StringIds
-from nearfield.errors import CorruptIndex, UnknownId
+from nearfield._ids import MappedNames, StringIds
+from nearfield.errors import ReadOnlyIndex, UnknownId
 from nearfield.filters import PreparedFilter, as_core_filter
 from nearfield.ids import as_int_ids, as_names, is_single
 from nearfield.progress import Progress, reporting
@@ -63,7 +63,7 @@ class Index:
 
     def __init__(self, core: _core.Index) -> None:
         self._core = core
-        self._strings: StringIds | None = None  # made by the first add of string ids
+        self._strings: StringIds | MappedNames | None = None  # made by the first add of string ids
         self._writing = threading.RLock()
         self._build_seconds = 0.0  # spent in add()
         self._params: dict[str, Any] = {}  # what the kind's constructor was given
@@ -147,6 +147,10 @@ class Index:
                 keys = None if ids is None else as_int_ids(ids)
                 return self._core.add(vectors, keys, threads, report)
             strings = self._strings
+            if isinstance(strings, MappedNames):
+                raise ReadOnlyIndex(
+                    "an index that views a file must not be changed; load it with mmap=False"
+                )
             if strings is None:
                 if len(self):
                     raise TypeError("ids must be int, as this index has int ids, got str")
@@ -205,7 +209,7 @@ class Index:
         ignore = missing == "ignore"
         with self._writing:
             removed = self._core.remove(self._as_keys(ids, ignore), ignore, threads)
-            if self._strings is not None:
+            if isinstance(self._strings, StringIds):
                 self._strings.remove(as_names(ids) or [])
             return removed
 
@@ -226,7 +230,7 @@ class Index:
         """Give back the memory of removed vectors. Ids, their order and all answers stay."""
         with self._writing, reporting(progress, "compact") as report:
             self._core.compact(threads, report)
-            if self._strings is not None:
+            if isinstance(self._strings, StringIds):
                 self._strings.forget_removed()
 
     def prepare(self, filter: Any) -> PreparedFilter:
@@ -374,13 +378,15 @@ class Index:
         )
         return RangeNeighbors(lims, ids if names is None else self._named(ids, names), distances)
 
-    def _named(self, keys: NDArray[np.int64], names: list[Any] | None) -> NDArray[Any]:
-        if names is None or self._strings is None:
+    def _named(
+        self, keys: NDArray[np.int64], names: list[Any] | MappedNames | None
+    ) -> NDArray[Any]:
+        if names is None:
             return keys
-        if keys.size and int(keys.max()) >= len(names):  # compact() and add() came between
-            names = self._strings.names
-            if int(keys.max()) >= len(names):
-                raise CorruptIndex("the mapped file has changed: it names unknown ids")
+        if isinstance(names, MappedNames):
+            return names.resolve(keys)
+        if keys.size and int(keys.max()) >= len(names) and isinstance(self._strings, StringIds):
+            names = self._strings.names  # compact() and add() came between
         return StringIds.resolve(names, keys)
 
     def _as_keys(self, ids: Any, ignore_unknown: bool = False) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfield import _core
-from nearfield._ids import StringIds
+from nearfield._ids import MappedNames, StringIds
 from nearfield.errors import CorruptIndex, IncompatibleVersion
 from nearfield.progress import Progress, reporting
 
@@ -175,8 +175,9 @@ def encoded(path: PathLike) -> bytes:
 def _extras(index: Index) -> list[tuple[str, NDArray[Any]]]:
     arrays: list[tuple[str, NDArray[Any]]] = []
     if index._strings is not None:
-        offsets, heap = index._strings.packed(index._core.ids())
-        arrays += [("names.offsets", offsets), ("names.heap", heap)]
+        keys = np.empty(0, np.int64) if index._core.read_only else index._core.ids()
+        offsets, heap, table = index._strings.packed(keys)
+        arrays += [("names.offsets", offsets), ("names.heap", heap), ("names.table", table)]
     if index.choice is not None:
         arrays.append(("choice", np.frombuffer(index.choice.encode(), np.uint8)))
     return arrays
@@ -195,18 +196,20 @@ def _as_index(core: _core.Index, fields: dict[str, Any], arrays: dict[str, NDArr
 
     index = index_class(core.kind)._from_core(core, fields)
     if "names.offsets" in arrays:
-        heap = arrays.get("names.heap", np.empty(0, np.uint8))
-        index._strings = _as_strings(arrays["names.offsets"], heap, core.ids())
+        index._strings = _as_strings(core, arrays)
     if "choice" in arrays:
         index.choice = arrays["choice"].tobytes().decode("utf-8", "replace")
     return index
 
 
-def _as_strings(
-    offsets: NDArray[np.uint64], heap: NDArray[np.uint8], keys: NDArray[np.int64]
-) -> StringIds:
+def _as_strings(core: _core.Index, arrays: dict[str, NDArray[Any]]) -> StringIds | MappedNames:
+    offsets = arrays["names.offsets"]
+    heap = arrays.get("names.heap", np.empty(0, np.uint8))
+    table = arrays.get("names.table", np.empty(0, np.uint32))
     try:
-        return StringIds.unpacked(offsets, heap, keys)
+        if core.read_only:
+            return MappedNames(offsets, heap, table)
+        return StringIds.unpacked(offsets, heap, table, core.ids())
     except ValueError as error:
         broken = CorruptIndex(f"section names.offsets {error}")
         broken.section = "names.offsets"

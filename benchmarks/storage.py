@@ -1,0 +1,167 @@
+"""Index files: how fast they are written, read and mapped, beside what the disk itself does.
+
+    python benchmarks/storage.py prepare --folder DIR --bytes 1e9     # once: makes the index
+    python benchmarks/storage.py measure --folder DIR                 # prints JSON
+
+`measure` writes and reads a plain file of the same size first, then saves and loads the index in
+turns with it. Reads begin with the file dropped from the page cache (posix_fadvise), so that they come
+from the disk.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import nearfield as nf
+
+DIM = 384
+MIB = 1 << 20
+
+
+def rows(n, seed):
+    """Clustered vectors, a chunk at a time so that little memory is needed."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).standard_normal((2000, DIM), dtype=np.float32)
+    out = np.empty((n, DIM), np.float32)
+    for i in range(0, n, 50_000):
+        part = out[i : i + 50_000]
+        part[:] = centres[rng.integers(0, len(centres), len(part))]
+        part += 0.7 * rng.standard_normal(part.shape, dtype=np.float32)
+    return out
+
+
+def prepare(folder, size):
+    index = nf.Flat(DIM, "cosine")
+    index.add(rows(int(size // (DIM * 5 + 21)), 1))  # float32 rows, 8-bit codes, an id
+    index.save(folder / "flat.nf")
+    graph = nf.HNSW(DIM, "cosine", ef_construction=60)
+    graph.add(rows(int(size // 1236), 1), progress=True)
+    graph.save(folder / "hnsw.nf")
+    np.save(folder / "queries.npy", rows(2000, 2))
+
+
+def forget(path):
+    """Drop a file from the page cache."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def timed(work):
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def write_plain(path, size):
+    """As fast as one can: 16 MiB a call, then fsync."""
+    block = np.random.default_rng(0).bytes(16 * MIB)
+    with path.open("wb", buffering=0) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+        for at in range(0, size, len(block)):
+            file.write(block[: size - at])
+        os.fsync(file.fileno())
+
+
+def read_plain(path):
+    buffer = bytearray(16 * MIB)
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while file.readinto(buffer):
+            pass
+
+
+def first_answer(path):
+    """Milliseconds from the call of load to the first answer, in a fresh process."""
+    code = (
+        "import sys, time, numpy as np, nearfield as nf;"
+        f"q = np.load({str(path.parent / 'queries.npy')!r})[0];"
+        "nf.Flat(4).search(np.ones((1, 4), 'f4'));"
+        f"t = time.perf_counter(); i = nf.load({str(path)!r}, mmap=True);"
+        "o = time.perf_counter(); i.search(q, k=10);"
+        "print((o - t) * 1e3, (time.perf_counter() - t) * 1e3)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [float(value) for value in ran.stdout.split()]
+
+
+def disk(folder, kind, repeats):
+    path, copy, plain = folder / f"{kind}.nf", folder / "copy.nf", folder / "plain"
+    size = path.stat().st_size
+    index = nf.load(path)
+    times = {"write_plain": [], "save": [], "read_plain": [], "load": []}
+    for _ in range(repeats):
+        times["write_plain"].append(timed(lambda: write_plain(plain, size)))
+        times["save"].append(timed(lambda: index.save(copy)))
+        for file in (plain, copy):
+            forget(file)
+        times["read_plain"].append(timed(lambda: read_plain(plain)))
+        times["load"].append(timed(lambda: nf.load(copy)))
+    copy.unlink()
+    plain.unlink()
+    rates = {name: size / min(seconds) / 1e9 for name, seconds in times.items()}
+    return {
+        "bytes": size,
+        "GB/s": {name: round(rate, 3) for name, rate in rates.items()},
+        "save_share": round(rates["save"] / rates["write_plain"], 3),
+        "load_share": round(rates["load"] / rates["read_plain"], 3),
+    }
+
+
+def opening(folder, kind):
+    path = folder / f"{kind}.nf"
+    forget(path)
+    cold = first_answer(path)
+    warm = sorted(first_answer(path) for _ in range(5))[2]
+    return {
+        "open_ms_cold": round(cold[0], 2), "first_answer_ms_cold": round(cold[1], 2),
+        "open_ms_warm": round(warm[0], 2), "first_answer_ms_warm": round(warm[1], 2),
+    }  # fmt: skip
+
+
+def searching(folder, rounds):
+    """Queries a second, one thread, of the copy and the warm map in turns."""
+    queries = np.load(folder / "queries.npy")
+    path = folder / "hnsw.nf"
+    both = {"memory": nf.load(path), "map": nf.load(path, mmap=True)}
+    for index in both.values():
+        index.search(queries, k=10, threads=1)
+    best = dict.fromkeys(both, 0.0)
+    for _ in range(rounds):
+        for name, index in both.items():
+            seconds = timed(lambda index=index: index.search(queries, k=10, threads=1))
+            best[name] = max(best[name], len(queries) / seconds)
+    same = (both["map"].search(queries).ids == both["memory"].search(queries).ids).all()
+    return {
+        "memory_qps": round(best["memory"]), "map_qps": round(best["map"]),
+        "map_share": round(best["map"] / best["memory"], 3), "same_answers": bool(same),
+    }  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("step", choices=("prepare", "measure", "search"))
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--bytes", type=float, default=1e9, help="of each index (default: 1e9)")
+    parser.add_argument("--kind", choices=("flat", "hnsw"), default="flat")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    if arguments.step == "prepare":
+        folder.mkdir(parents=True, exist_ok=True)
+        prepare(folder, arguments.bytes)
+    elif arguments.step == "search":
+        print(json.dumps(searching(folder, arguments.repeats)))
+    else:
+        found = disk(folder, arguments.kind, arguments.repeats) | opening(folder, arguments.kind)
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
