@@ -40,6 +40,7 @@ class FileSink final : public Sink {
     void expect(std::uint64_t bytes) override { file_.allocate(bytes); }
     void append(const void* data, std::size_t bytes) override {
         file_.write(at_, data, bytes);
+        if (bytes >= format::chunk) file_.start_writing(at_, bytes);
         at_ += bytes;
     }
 

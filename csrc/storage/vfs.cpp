@@ -53,6 +53,17 @@ int Vfs::fallocate(int fd, std::uint64_t bytes) {
 #endif
 }
 
+void Vfs::start_writing(int fd, std::uint64_t offset, std::uint64_t bytes) {
+#ifdef SYNC_FILE_RANGE_WRITE
+    ::sync_file_range(fd, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                      SYNC_FILE_RANGE_WRITE);
+#else
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+#endif
+}
+
 int Vfs::fsync(int fd) {
 #ifdef F_FULLFSYNC
     return ::fcntl(fd, F_FULLFSYNC);  // macOS: fsync leaves the drive's own cache alone
@@ -71,7 +82,12 @@ std::int64_t Vfs::file_size(int fd) {
 
 const std::byte* Vfs::map(int fd, std::size_t bytes) {
     void* const data = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    return data == MAP_FAILED ? nullptr : static_cast<const std::byte*>(data);
+    if (data == MAP_FAILED) return nullptr;
+#ifdef MADV_HUGEPAGE
+    // Where the file system keeps files in huge pages, a walk misses the TLB less; elsewhere nothing.
+    ::madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+    return static_cast<const std::byte*>(data);
 }
 void Vfs::unmap(const std::byte* data, std::size_t bytes) {
     ::munmap(const_cast<std::byte*>(data), bytes);
@@ -160,6 +176,10 @@ void File::write(std::uint64_t offset, const void* data, std::size_t bytes) {
 void File::allocate(std::uint64_t bytes) {
     if (retry([&] { return vfs_->fallocate(fd_, bytes); }) == 0) return;
     if (errno != EOPNOTSUPP && errno != ENOSYS) fail("allocate");
+}
+
+void File::start_writing(std::uint64_t offset, std::uint64_t bytes) {
+    vfs_->start_writing(fd_, offset, bytes);
 }
 
 void File::sync() {

@@ -21,6 +21,8 @@ class Vfs {
     virtual ssize_t pread(int fd, void* out, std::size_t bytes, std::uint64_t offset);
     virtual ssize_t pwrite(int fd, const void* data, std::size_t bytes, std::uint64_t offset);
     virtual int fallocate(int fd, std::uint64_t bytes);
+    /// Lets the disk begin with these bytes while the next are made. Only advice.
+    virtual void start_writing(int fd, std::uint64_t offset, std::uint64_t bytes);
     virtual int fsync(int fd);
     /// The size of a regular file. -1 with EISDIR or EINVAL for anything else.
     virtual std::int64_t file_size(int fd);
@@ -50,6 +52,8 @@ class File {
     void write(std::uint64_t offset, const void* data, std::size_t bytes);
     /// Takes the room before anything is written, where the file system can say.
     void allocate(std::uint64_t bytes);
+    /// Lets the disk begin before sync() waits for it.
+    void start_writing(std::uint64_t offset, std::uint64_t bytes);
     void sync();
     void close();
     /// Null where the file cannot be mapped. Lives on after close.

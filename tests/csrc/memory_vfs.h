@@ -98,6 +98,7 @@ class MemoryVfs : public Vfs {
         log.push_back({Operation::Kind::size, shared(fd), {}, bytes, {}});
         return 0;
     }
+    void start_writing(int, std::uint64_t, std::uint64_t) override {}
     int fsync(int fd) override {
         if (fails()) return -1;
         const auto& file = files_[static_cast<std::size_t>(fd)];
