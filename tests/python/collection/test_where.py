@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import nearfield as nf
 from nearfield.collection.fields import Field
+from nearfield.collection.metadata import as_json, as_metadata
 from nearfield.collection.where import parse
 
 BIG = 2**53
@@ -218,3 +219,49 @@ def test_depth_is_bounded(docs):
         where = {"$not": where}
     with pytest.raises(ValueError, match="where must be at most 32 levels deep"):
         docs.count(where)
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(),
+        st.sampled_from(["$and", "$or", "$not", "$x", "==", "in", "exists", "contains"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.one_of(
+                st.text(max_size=3), st.integers(),
+                st.sampled_from(["$and", "$or", "$not", "==", "<", "in", "not in", "exists"]),
+            ),
+            inner,
+            max_size=3,
+        ),
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(anything=ANYTHING)
+def test_whatever_is_handed_over_is_read_or_refused_by_name(anything):
+    try:
+        condition = parse(anything)
+    except (TypeError, ValueError) as refusal:
+        assert "where" in str(refusal)
+    else:
+        assert parse(anything).key == condition.key
+        fields = {name: Field(name) for name in condition.fields}
+        rows = [{}, {"a": 1}, anything if isinstance(anything, dict) else {}]
+        for field in fields.values():
+            field.encode([row for row in rows if all(isinstance(key, str) for key in row)])
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(anything=ANYTHING)
+def test_metadata_comes_back_as_it_went_in_or_is_refused_by_name(anything):
+    try:
+        text = as_json(anything, "metadata[3]")
+    except (TypeError, ValueError) as refusal:
+        assert str(refusal).startswith("metadata[3]")
+    else:
+        assert as_metadata(text) == (anything or {})
