@@ -95,9 +95,11 @@ inline std::size_t pool_candidates(const std::uint64_t* pool, std::size_t size,
     return found;
 }
 
-/// Sorts by counting, for each key, those below it: no branch depends on a comparison.
+/// Sorts by counting, for each key, those below it: no branch depends on a comparison. Equal keys,
+/// which only a damaged file brings about, get one rank and leave holes, which are filled up.
 inline void rank_sort(std::uint64_t* keys, std::size_t n, std::uint64_t* sorted) {
     _mm512_storeu_si512(keys + n, _mm512_set1_epi64(-1));
+    for (std::size_t i = 0; i < n; i += 8) _mm512_storeu_si512(sorted + i, _mm512_setzero_si512());
     for (std::size_t i = 0; i < n; ++i) {
         const __m512i key = _mm512_set1_epi64(static_cast<long long>(keys[i]));
         std::size_t rank = 0;
@@ -106,6 +108,8 @@ inline void rank_sort(std::uint64_t* keys, std::size_t n, std::uint64_t* sorted)
                 _mm512_cmplt_epu64_mask(_mm512_loadu_si512(keys + j), key)));
         sorted[rank] = keys[i];
     }
+    for (std::size_t i = 1; i < n; ++i)
+        sorted[i] = sorted[i] > sorted[i - 1] ? sorted[i] : sorted[i - 1];
 }
 
 /// Writes the union of pool[0, size) and the sorted keys from position `lowest` up, last first:

@@ -67,3 +67,12 @@ def test_pool_insert_keeps_the_smallest_sorted(layer, capacity, rng):
             assert lowest == first
         else:
             assert lowest >= min(capacity, first)
+
+
+def test_pool_insert_keeps_equal_keys_apart(layer, rng):
+    # Two links to one node, as a damaged file may have them.
+    for n in (2, 5, 16, 32):
+        slots = np.repeat(rng.choice(1000, n, replace=False), 2)[:n].astype(np.uint32)
+        distances = np.round(rng.standard_normal(1000), 1).astype(np.float32)[slots]
+        pool, _ = kernels.pool_insert(layer, np.empty(0, np.uint64), 64, distances, slots)
+        np.testing.assert_array_equal(pool, np.sort(keys_of(distances, slots)))
