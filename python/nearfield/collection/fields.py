@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfield._columns import spread
+from nearfield._ids import spread
 from nearfield.collection.metadata import look_up
 from nearfield.collection.where import Mask, Test
 
