@@ -1,0 +1,152 @@
+"""Inverted lists with ranking beside faiss and ScaNN: queries a second at a recall, in turn.
+
+All three are built from the same vectors and asked the same 1,000 queries in one call on one
+thread. A round asks everybody at every setting; the figure is the least CPU time of the rounds, so
+that other work on the machine counts less. QPS at a recall is interpolated, linearly in log QPS,
+between two settings of one sweep; the best sweep counts.
+
+python benchmarks/ivf_search.py --base FILE --queries FILE --metric cosine
+taskset -c 1 python benchmarks/ivf_search.py ...    # with every thread on one core
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import nearfield as nf
+
+Floats = NDArray[np.float32]
+PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RECALLS = (0.80, 0.90, 0.95, 0.99)
+Sweep = list[tuple[int, Callable[[Floats], Any]]]
+
+
+def nearfield_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
+    index = nf.IVFPQ(base.shape[1], metric)
+    index.train(base)
+    index.add(base)
+    yield (
+        f"IVFPQ nlist={index.nlist} bits=4",
+        [
+            (p, lambda rows, p=p: index.search(rows, 10, nprobe=p, threads=1).ids)
+            for p in PROBES
+            if p <= index.nlist
+        ],
+    )
+
+
+def faiss_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
+    import faiss
+
+    n, dim = base.shape
+    nlist = 1 << round(np.log2(2 * n**0.5))
+    kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    index = faiss.index_factory(dim, f"IVF{nlist},PQ{dim // 2}x4fs,Refine(SQfp16)", kind)
+    index.train(base)
+    index.add(base)
+    faiss.omp_set_num_threads(1)
+    settings = faiss.ParameterSpace()
+
+    def search(rows: Floats, p: int, factor: int) -> Any:
+        settings.set_index_parameter(index, "nprobe", p)
+        settings.set_index_parameter(index, "k_factor_rf", factor)
+        return index.search(rows, 10)[1]
+
+    for factor in (4, 10, 30):
+        yield (
+            f"IVF{nlist},PQx4fs,Refine k_factor={factor}",
+            [(p, lambda rows, p=p, f=factor: search(rows, p, f)) for p in PROBES],
+        )
+
+
+def scann_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
+    from scann import scann_ops_pybind
+
+    euclidean = metric == "l2"
+    tree: dict[str, Any] = {"training_sample_size": min(len(base), 250_000)}
+    if not euclidean:
+        tree |= {"soar_lambda": 1.5, "overretrieve_factor": 2.0, "spherical": True}
+    builder = scann_ops_pybind.builder(base, 10, "squared_l2" if euclidean else "dot_product")
+    builder = builder.tree(round(1.5 * len(base) ** 0.5), 10, **tree)
+    threshold = np.nan if euclidean else 0.2
+    index = builder.score_ah(2, anisotropic_quantization_threshold=threshold).reorder(100).build()
+    index.set_num_threads(1)
+    for reorder in (30, 80, 200):
+        yield (
+            f"{'AH' if euclidean else 'AH+SOAR'} reorder={reorder}",
+            [
+                (
+                    p,
+                    lambda rows, p=p, r=reorder: index.search_batched(
+                        rows, 10, leaves_to_search=p, pre_reorder_num_neighbors=r
+                    )[0],
+                )
+                for p in PROBES
+            ],
+        )
+
+
+def qps_at(points: list[tuple[float, float]], recall: float) -> float:
+    """Interpolate in log QPS between the settings of a sweep round a recall; 0 where none is."""
+    for (low, slow), (high, fast) in pairwise(points):
+        if low < recall <= high:
+            share = (recall - low) / (high - low)
+            return float(np.exp((1 - share) * np.log(slow) + share * np.log(fast)))
+    return points[0][1] if points[0][0] >= recall else 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", required=True, help=".npy")
+    parser.add_argument("--queries", required=True, help=".npy; the last 1,000 rows are asked")
+    parser.add_argument("--metric", default="cosine", choices=("l2", "cosine"))
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    base = np.ascontiguousarray(np.load(arguments.base), np.float32)
+    queries = np.ascontiguousarray(np.load(arguments.queries)[-1000:], np.float32)
+    if arguments.metric == "cosine":
+        for rows in (base, queries):
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    exact = nf.Flat(base.shape[1], arguments.metric)
+    exact.add(base)
+    truth = exact.search(queries, 10).ids
+    sweeps: dict[str, list[tuple[str, Sweep]]] = {}
+    makers = {"nearfield": nearfield_sweeps, "faiss": faiss_sweeps, "scann": scann_sweeps}
+    for name, make in makers.items():
+        try:
+            sweeps[name] = list(make(base, arguments.metric))
+        except ImportError:
+            print(f"{name} is not installed", flush=True)
+    seconds: dict[tuple[str, str, int], list[float]] = {}
+    recalls: dict[tuple[str, str, int], float] = {}
+    for _ in range(arguments.rounds):
+        for name, made in sweeps.items():
+            for sweep, settings in made:
+                for value, search in settings:
+                    started = time.process_time()
+                    found = search(queries)
+                    key = (name, sweep, value)
+                    seconds.setdefault(key, []).append(time.process_time() - started)
+                    pairs = zip(found, truth, strict=True)
+                    recalls[key] = float(np.mean([len(np.intersect1d(a, b)) for a, b in pairs]))
+    for name, made in sweeps.items():
+        best = dict.fromkeys(RECALLS, 0.0)
+        for sweep, settings in made:
+            keys = [(name, sweep, value) for value, _ in settings]
+            points = [(recalls[key] / 10, len(queries) / min(seconds[key])) for key in keys]
+            for recall in RECALLS:
+                best[recall] = max(best[recall], qps_at(points, recall))
+            told = "  ".join(f"{r:.4f} {q:,.0f}" for r, q in points)
+            print(f"{name} {sweep}: {told}", flush=True)
+        print(name, {recall: round(qps) for recall, qps in best.items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
