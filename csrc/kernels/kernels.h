@@ -154,6 +154,15 @@ using FromHalfFn = void (*)(const std::uint16_t* in, std::size_t n, float* out);
 using ToI8Fn = void (*)(const float* in, std::size_t n, float factor, std::int8_t* out);
 /// In place, unnormalised Walsh-Hadamard transform; n a power of two.
 using HadamardFn = void (*)(float* values, std::size_t n);
+/// out[i] = (in[i] - middle[i]) * factor; `in` and `out` may be the same.
+using CentreFn = void (*)(const float* in, const float* middle, float factor, std::size_t n,
+                          float* out);
+/// values[i] *= factors[i].
+using MultiplyFn = void (*)(const float* factors, std::size_t n, float* values);
+/// values[i], values[n - 1 - i] = (their sum, their difference) / sqrt(2), for i < n / 2.
+using FoldFn = void (*)(float* values, std::size_t n);
+/// The largest |values[i]|, 0 for none.
+using LargestFn = float (*)(const float* values, std::size_t n);
 
 struct Kernels {
     RowsFn rows[n_scalars][n_metrics];
@@ -187,6 +196,10 @@ struct Kernels {
     FromHalfFn from_f16, from_bf16;
     ToI8Fn to_i8;
     HadamardFn hadamard;
+    CentreFn centre;
+    MultiplyFn multiply;
+    FoldFn fold;
+    LargestFn largest;
 };
 
 /// A set of kernels that needs some CPU features. Layers are stacked in order: each replaces the

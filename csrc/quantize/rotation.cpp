@@ -11,11 +11,10 @@
 namespace nearfield {
 namespace {
 
-constexpr std::size_t fold_before = 2;  // between the rounds of two windows
-
-void multiply(const std::vector<float>& factor, float* values) {
-    for (std::size_t i = 0; i < factor.size(); ++i) values[i] *= factor[i];
-}
+// Between the rounds of two windows each entry meets its mirror image, so that windows that hardly
+// overlap share their energy. Its own inverse. (Pairs half of dim apart would undo a butterfly of the
+// transform before.)
+constexpr std::size_t fold_before = 2;
 
 void copy(const float* in, float* out, std::size_t dim) {
     if (in != out) std::memcpy(out, in, dim * sizeof(float));
@@ -45,36 +44,25 @@ Rotation::Rotation(std::size_t dim, std::uint64_t seed) : dim_(dim) {
     }
 }
 
-/// Each entry meets its mirror image, so that two windows that hardly overlap share their energy.
-/// Its own inverse. (Pairs half of dim apart would undo a butterfly of the transform before.)
-void Rotation::fold(float* values) const {
-    constexpr float root_half = 0.70710678118654752f;
-    for (std::size_t i = 0, j = dim_ - 1; i < j; ++i, --j) {
-        const float a = values[i], b = values[j];
-        values[i] = (a + b) * root_half;
-        values[j] = (a - b) * root_half;
-    }
-}
-
 void Rotation::apply(const float* in, float* out) const {
     copy(in, out, dim_);
-    const auto hadamard = kernels::kernels().hadamard;
+    const kernels::Kernels& table = kernels::kernels();
     for (std::size_t s = 0; s < steps_.size(); ++s) {
-        if (window_ != dim_ && s == fold_before) fold(out);
-        float* window = out + steps_[s].offset;
-        multiply(steps_[s].factor, window);
-        hadamard(window, window_);
+        if (window_ != dim_ && s == fold_before) table.fold(out, dim_);
+        float* const window = out + steps_[s].offset;
+        table.multiply(steps_[s].factor.data(), window_, window);
+        table.hadamard(window, window_);
     }
 }
 
 void Rotation::apply_inverse(const float* in, float* out) const {
     copy(in, out, dim_);
-    const auto hadamard = kernels::kernels().hadamard;
+    const kernels::Kernels& table = kernels::kernels();
     for (std::size_t s = steps_.size(); s-- > 0;) {
-        float* window = out + steps_[s].offset;
-        hadamard(window, window_);
-        multiply(steps_[s].factor, window);
-        if (window_ != dim_ && s == fold_before) fold(out);
+        float* const window = out + steps_[s].offset;
+        table.hadamard(window, window_);
+        table.multiply(steps_[s].factor.data(), window_, window);
+        if (window_ != dim_ && s == fold_before) table.fold(out, dim_);
     }
 }
 

@@ -30,7 +30,6 @@ class Rotation {
         std::size_t offset;         // first entry of the window
         std::vector<float> factor;  // (window_,)
     };
-    void fold(float* values) const;
 
     std::size_t dim_;
     std::size_t window_;  // largest power of two <= dim

@@ -90,7 +90,7 @@ void ScalarCodes::load(StateReader& in) {
 }
 
 void ScalarCodes::rotate(const float* vector, float* out) const {
-    for (std::size_t j = 0; j < dim_; ++j) out[j] = (vector[j] - centre_[j]) * scale_;
+    kernels::kernels().centre(vector, centre_.data(), scale_, dim_, out);
     std::fill(out + dim_, out + code_dim_, 0.0f);
     rotation_.apply(out, out);
 }
@@ -158,8 +158,7 @@ void ScalarCodes::prepare(const float* vector, Order order, Query& query) const 
         std::fill(rotated + dim_, rotated + code_dim_, 0.0f);
         rotation_.apply(rotated, rotated);
     }
-    float largest = 0;
-    for (std::size_t i = 0; i < dim_; ++i) largest = std::max(largest, std::abs(rotated[i]));
+    const float largest = kernels::kernels().largest(rotated, dim_);
     if (query.codes.size() < code_dim_) query.codes.resize(code_dim_);
     auto* codes = query.codes.as<std::int8_t>();
     const float factor = largest > 1e-30f ? 127 / largest : 0.0f;

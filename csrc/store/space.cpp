@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "kernels/kernels.h"
 
 namespace nearfield {
 namespace {
@@ -46,11 +47,13 @@ void Space::check(const char* name, const MatrixView& vectors, const Run& run,
                   std::size_t first_row) const {
     require(vectors.dim == dim_, name, " must have shape (n, ", dim_, "), got (", vectors.rows,
             ", ", vectors.dim, ")");
+    if (vectors.rows == 1 && plain(vectors.row(0))) return;
     const std::size_t grain = std::max<std::size_t>(1, (std::size_t{1} << 20) / dim_);
     // The row with the smallest number is named, whatever thread finds it.
     std::vector<std::size_t> first_bad((vectors.rows + grain - 1) / grain, vectors.rows);
     parallel_for(run, vectors.rows, grain, [&](std::size_t begin, std::size_t end, std::size_t) {
         for (std::size_t i = begin; i < end; ++i) {
+            if (plain(vectors.row(i))) continue;
             const double norm = squared_norm(vectors.row(i), dim_);
             const bool measurable = norm > 0 || !metric_->unit_vectors;
             const bool fits =
@@ -75,6 +78,16 @@ void Space::check(const char* name, const MatrixView& vectors, const Run& run,
         throw std::invalid_argument(text(name, " must have a squared norm below 3e38, got ",
                                          squared_norm(row, dim_), " at row ", at));
     }
+}
+
+bool Space::plain(const float* row) const {
+    const auto scalar = static_cast<std::size_t>(kernels::Scalar::f32);
+    const auto dot = static_cast<std::size_t>(kernels::Metric::dot);
+    float negated;
+    kernels::kernels().rows[scalar][dot](row, row, 1, dim_, dim_ * sizeof(float), &negated);
+    // No entry is larger than the root of the sum; NaN and infinity fail both comparisons.
+    const float most = std::min(1e37f, 0.99f * limit_ * limit_);
+    return -negated > 1e-30f && -negated < most;
 }
 
 bool Space::within_limit(const float* row) const {

@@ -37,6 +37,8 @@ class Space {
 
   private:
     bool within_limit(const float* row) const;
+    /// Whether one float sum of squares shows that nothing is wrong with the row; most rows pass.
+    bool plain(const float* row) const;
 
     std::size_t dim_;
     const kernels::MetricInfo* metric_;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -196,6 +197,15 @@ void check_values(const Kernels& k, const Kernels& s) {
         k.to_i8(values.data(), length, 0.9f, bytes.data());
         s.to_i8(values.data(), length, 0.9f, scalar_bytes.data());
         compare("to_i8", bytes, scalar_bytes, 0.0);
+        const std::vector<float> middle(values.rbegin(), values.rend());
+        std::vector<float> got = values, want = values;
+        for (const auto& [table, x] : {std::pair{&k, &got}, std::pair{&s, &want}}) {
+            table->centre(x->data(), middle.data(), 0.3f, length, x->data());
+            table->fold(x->data(), length);
+            table->multiply(values.data(), length, x->data());
+            x->push_back(table->largest(x->data(), length));
+        }
+        compare("centre, fold, multiply, largest", got, want, 0.0);
     }
     for (std::size_t length = 1; length <= n; length *= 2) {
         std::vector<float> got = values, want = values;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <numeric>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -101,7 +102,34 @@ const Test same_bits("every instruction set transforms to the same bits", [] {
             table.hadamard(got.data(), n);
             check_equal(std::memcmp(got.data(), expected.data(), n * sizeof(float)), 0);
         }
+        for (std::size_t n = 1; n <= 130; ++n) {
+            auto expected = normals(n, n), got = expected;
+            const auto factors = normals(n, n + 1);
+            for (const auto& [k, x] : {std::pair{&scalar, &expected}, std::pair{&table, &got}}) {
+                k->centre(x->data(), factors.data(), 0.3f, n, x->data());
+                k->fold(x->data(), n);
+                k->multiply(factors.data(), n, x->data());
+                x->push_back(k->largest(x->data(), n));
+            }
+            check_equal(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0);
+        }
     }
+});
+
+const Test passes("the passes round a transform do what they say", [] {
+    const kernels::Kernels& table = kernels::kernels();
+    std::vector<float> x = {3, -1, 7, 5, -9};
+    const std::vector<float> one(5, 1.0f), signs = {1, -1, 1, -1, 1};
+    table.centre(x.data(), one.data(), 2.0f, 5, x.data());
+    check(x == std::vector<float>({4, -4, 12, 8, -20}));
+    table.multiply(signs.data(), 5, x.data());
+    check(x == std::vector<float>({4, 4, 12, -8, -20}));
+    check_equal(table.largest(x.data(), 5), 20.0f);
+    check_equal(table.largest(x.data(), 0), 0.0f);
+    table.fold(x.data(), 5);
+    const float root_half = 0.70710678118654752f;
+    check(x == std::vector<float>({-16 * root_half, -4 * root_half, 12, 12 * root_half,
+                                   24 * root_half}));
 });
 
 const Test refuses("a rotation of no dimensions is refused", [] {

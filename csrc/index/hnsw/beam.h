@@ -68,17 +68,19 @@ struct Walk {
 inline constexpr std::size_t beams_at_once = 4;
 using Beams = std::array<Beam, beams_at_once>;
 
-/// Searches for vector(i), i in [begin, end), `beams_at_once` at a time, and calls done(i, beam) as
-/// each ends.
-template <class Vector, class Done>
+/// Searches for vector(i, b), i in [begin, end), `beams_at_once` at a time. As each ends, calls
+/// fetch(beam), which may start fetching what done(i, b, beam) needs; the others go on in between.
+template <class Vector, class Fetch, class Done>
 void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t begin,
-               std::size_t end, Vector&& vector, Done&& done) {
+               std::size_t end, Vector&& vector, Fetch&& fetch, Done&& done) {
+    enum class Phase { idle, walking, ended };
     std::array<std::size_t, beams_at_once> item{};
-    std::array<bool, beams_at_once> busy{};
+    std::array<Phase, beams_at_once> phase{};
     std::size_t next = begin, running = 0;
     const auto take = [&](std::size_t b) {
-        busy[b] = next < end;
-        if (!busy[b]) return;
+        phase[b] = Phase::idle;
+        if (next == end) return;
+        phase[b] = Phase::walking;
         item[b] = next++;
         beams[b].start(graph, vector(item[b], b), walk.order, walk.ef);
         beams[b].choose(graph, 1, 0);
@@ -87,15 +89,19 @@ void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t b
     for (std::size_t b = 0; b < beams_at_once; ++b) take(b);
     while (running > 0) {
         for (std::size_t b = 0; b < beams_at_once; ++b)
-            if (busy[b]) beams[b].gather(graph);
+            if (phase[b] == Phase::walking) beams[b].gather(graph);
         for (std::size_t b = 0; b < beams_at_once; ++b) {
-            if (!busy[b]) continue;
-            beams[b].score(graph);
-            if (beams[b].choose(graph, 1, 0)) continue;
-            beams[b].finish();
-            done(item[b], beams[b]);
-            --running;
-            take(b);
+            if (phase[b] == Phase::walking) {
+                beams[b].score(graph);
+                if (beams[b].choose(graph, 1, 0)) continue;
+                beams[b].finish();
+                fetch(beams[b]);
+                phase[b] = Phase::ended;
+            } else if (phase[b] == Phase::ended) {
+                done(item[b], b, beams[b]);
+                --running;
+                take(b);
+            }
         }
     }
 }

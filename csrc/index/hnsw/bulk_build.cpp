@@ -179,7 +179,8 @@ LinkTable BulkBuild::refine(const LinkTable& table) {
                              graph_.vectors.get(static_cast<Slot>(node), &vectors[b * dim]);
                              return &vectors[b * dim];
                          },
-                         [&](std::size_t node, const Beam& beam) {
+                         [](const Beam&) {},
+                         [&](std::size_t node, std::size_t, const Beam& beam) {
                              nodes = beam.expanded();
                              const Slot* const own = table.row(node);
                              nodes.insert(nodes.end(), own, own + table.filled[node]);

@@ -165,11 +165,12 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
         };
         walk_many(graph_, own.beams, {ScalarCodes::Order::space, params_.ef_construction}, begin,
                   end, vector,
-                  [&](std::size_t i, const Beam& beam) {
+                  [](const Beam&) {},
+                  [&](std::size_t i, std::size_t b, const Beam& beam) {
                       own.nodes.clear();
                       for (const Slot node : beam.expanded())
                           if (graph_.live(node)) own.nodes.push_back(node);
-                      own.scorer->set_query(vector(i, 0));
+                      own.scorer->set_query(&own.vectors[b * dim]);
                       own.distances.resize(n);
                       own.scorer->score(nodes.data(), n, own.distances.data());
                       own.near.clear();

@@ -24,6 +24,8 @@ class HnswIndex::Query {
     }
     /// The allowed nodes a beam found, nearest first by estimate, at most `limit`.
     void collect(const Beam& beam, std::size_t limit, std::vector<Slot>& nodes) const;
+    /// Starts fetching what rank() will read.
+    void fetch(const Beam& beam) const;
     /// All allowed nodes.
     const std::vector<Slot>& all() const;
     /// Measures all allowed nodes; threads: each its own worker.

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
 #include "core/top_k.h"
 #include "index/hnsw/hnsw_query.h"
+#include "kernels/prefetch.inl.h"
 
 namespace nearfield {
 namespace {
@@ -14,6 +16,8 @@ constexpr std::size_t queries_a_piece = 32;
 // Rows measured in the time of one hop, about: a hop scores some 16 codes and merges them, a row is
 // four times as long as a code but read in order.
 constexpr double rows_a_hop = 20;
+// The hardware follows a longer row by itself.
+constexpr std::size_t fetched_bytes = 1024;
 // Codes and links beyond this many bytes do not stay in the caches: a lone query then expands more
 // nodes at a time, so that their fetches overlap.
 constexpr std::size_t cached_bytes = std::size_t{48} << 20;
@@ -54,6 +58,16 @@ void HnswIndex::Query::collect(const Beam& beam, std::size_t limit,
     nodes.clear();
     for (std::size_t i = 0; i < beam.size() && nodes.size() < limit; ++i)
         if (allows(beam.node(i))) nodes.push_back(beam.node(i));
+}
+
+void HnswIndex::Query::fetch(const Beam& beam) const {
+    const Graph& graph = index_.graph_;
+    const std::size_t bytes = std::min(graph.vectors.stride(), fetched_bytes);
+    for (std::size_t i = 0; i < std::min(beam.size(), limit_); ++i) {
+        const Slot node = beam.node(i);
+        kernels::prefetch(&graph.slots[node]);
+        kernels::prefetch_range(graph.vectors.row(node), bytes);
+    }
 }
 
 const std::vector<Slot>& HnswIndex::Query::all() const {
@@ -145,11 +159,14 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
                 query.scan(*worker, ready(i, 0), k, out + i * k);
             return;
         }
-        walk_many(graph_, worker->beams, {ScalarCodes::Order::metric, query.ef()}, begin, end, ready,
-                  [&](std::size_t i, const Beam& beam) {
-                      const auto b = static_cast<std::size_t>(&beam - worker->beams.data());
-                      query.rank(*worker, beam, ready(i, b), k, out + i * k);
-                  });
+        std::array<const float*, beams_at_once> asked{};
+        walk_many(
+            graph_, worker->beams, {ScalarCodes::Order::metric, query.ef()}, begin, end,
+            [&](std::size_t i, std::size_t b) { return asked[b] = ready(i, b); },
+            [&](const Beam& beam) { query.fetch(beam); },
+            [&](std::size_t i, std::size_t b, const Beam& beam) {
+                query.rank(*worker, beam, asked[b], k, out + i * k);
+            });
     });
 }
 

@@ -1,5 +1,6 @@
 // AVX2 with FMA and F16C: every kernel.
 #include "kernels/generic/hadamard.inl.h"
+#include "kernels/generic/rotate.inl.h"
 #include "kernels/generic/select.inl.h"
 #include "kernels/isa/avx2_blocks.inl.h"
 
@@ -98,6 +99,7 @@ constexpr Kernels avx2_table() {
     fill_select<F32x8>(table);
     fill_conversions<F32x8>(table);
     fill_hadamard<F32x8>(table);
+    fill_rotation<F32x8>(table);
     return table;
 }
 

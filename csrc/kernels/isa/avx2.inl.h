@@ -160,6 +160,20 @@ struct F32x8 {
     friend F32x8 operator-(F32x8 a, F32x8 b) { return {_mm256_sub_ps(a.v, b.v)}; }
     friend F32x8 operator*(F32x8 a, F32x8 b) { return {_mm256_mul_ps(a.v, b.v)}; }
     friend F32x8 fma(F32x8 a, F32x8 b, F32x8 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+    friend F32x8 larger(F32x8 so_far, F32x8 x) {
+        const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x.v);
+        return {_mm256_max_ps(so_far.v, size)};
+    }
+    friend F32x8 reversed(F32x8 x) {
+        const __m256 in_halves = _mm256_permute_ps(x.v, 0x1b);
+        return {_mm256_permute2f128_ps(in_halves, in_halves, 1)};
+    }
+    static float largest_lane(F32x8 x) {
+        const __m128 four =
+            _mm_max_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
+        const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+    }
     friend unsigned below(F32x8 a, F32x8 b) { return bits(_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)); }
     friend unsigned at_most(F32x8 a, F32x8 b) { return bits(_mm256_cmp_ps(a.v, b.v, _CMP_LE_OQ)); }
 

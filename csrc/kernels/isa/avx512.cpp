@@ -1,5 +1,6 @@
 // AVX-512 F, BW, DQ and VL (with FMA and F16C): every kernel.
 #include "kernels/generic/hadamard.inl.h"
+#include "kernels/generic/rotate.inl.h"
 #include "kernels/generic/select.inl.h"
 #include "kernels/isa/avx512.inl.h"
 #include "kernels/isa/avx512_blocks.inl.h"
@@ -105,6 +106,7 @@ constexpr Kernels avx512_table() {
     table.pool_insert = pool_insert_avx512;
     fill_conversions<F32x16>(table);
     fill_hadamard<F32x16>(table);
+    fill_rotation<F32x16>(table);
     return table;
 }
 

@@ -134,6 +134,14 @@ struct F32x16 {
     friend F32x16 operator-(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
     friend F32x16 operator*(F32x16 a, F32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
     friend F32x16 fma(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+    friend F32x16 larger(F32x16 so_far, F32x16 x) {
+        return {_mm512_max_ps(so_far.v, _mm512_abs_ps(x.v))};
+    }
+    friend F32x16 reversed(F32x16 x) {
+        const __m512 lanes_in_quads = _mm512_permute_ps(x.v, 0x1b);
+        return {_mm512_shuffle_f32x4(lanes_in_quads, lanes_in_quads, 0x1b)};
+    }
+    static float largest_lane(F32x16 x) { return _mm512_reduce_max_ps(x.v); }
     friend unsigned below(F32x16 a, F32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
     friend unsigned at_most(F32x16 a, F32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ); }
 

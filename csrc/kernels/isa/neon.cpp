@@ -5,6 +5,7 @@
 #include "kernels/generic/convert.inl.h"
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/pack.inl.h"
+#include "kernels/generic/rotate.inl.h"
 #include "kernels/generic/select.inl.h"
 #include "kernels/isa/neon_blocks.inl.h"
 
@@ -111,6 +112,12 @@ struct F32x4 {
     friend F32x4 operator-(F32x4 a, F32x4 b) { return {vsubq_f32(a.v, b.v)}; }
     friend F32x4 operator*(F32x4 a, F32x4 b) { return {vmulq_f32(a.v, b.v)}; }
     friend F32x4 fma(F32x4 a, F32x4 b, F32x4 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+    friend F32x4 larger(F32x4 so_far, F32x4 x) { return {vmaxq_f32(so_far.v, vabsq_f32(x.v))}; }
+    friend F32x4 reversed(F32x4 x) {
+        const float32x4_t pairs = vrev64q_f32(x.v);
+        return {vextq_f32(pairs, pairs, 2)};
+    }
+    static float largest_lane(F32x4 x) { return vmaxvq_f32(x.v); }
     friend unsigned below(F32x4 a, F32x4 b) { return bits(vcltq_f32(a.v, b.v)); }
     friend unsigned at_most(F32x4 a, F32x4 b) { return bits(vcleq_f32(a.v, b.v)); }
 
@@ -318,6 +325,7 @@ constexpr Kernels neon_table() {
     fill_select<F32x4>(table);
     fill_conversions<F32x4>(table);
     fill_hadamard<F32x4>(table);
+    fill_rotation<F32x4>(table);
     return table;
 }
 

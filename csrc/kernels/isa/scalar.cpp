@@ -6,6 +6,7 @@
 #include "kernels/generic/lookup.inl.h"
 #include "kernels/generic/pack.inl.h"
 #include "kernels/generic/panels.inl.h"
+#include "kernels/generic/rotate.inl.h"
 #include "kernels/generic/select.inl.h"
 
 namespace nearfield::kernels {
@@ -55,6 +56,12 @@ struct F32x1 {
     friend F32x1 operator-(F32x1 a, F32x1 b) { return {a.v - b.v}; }
     friend F32x1 operator*(F32x1 a, F32x1 b) { return {a.v * b.v}; }
     friend F32x1 fma(F32x1 a, F32x1 b, F32x1 c) { return {a.v * b.v + c.v}; }
+    friend F32x1 larger(F32x1 so_far, F32x1 x) {
+        const float size = x.v < 0 ? -x.v : x.v;
+        return {size > so_far.v ? size : so_far.v};
+    }
+    friend F32x1 reversed(F32x1 x) { return x; }
+    static float largest_lane(F32x1 x) { return x.v; }
     friend unsigned below(F32x1 a, F32x1 b) { return a.v < b.v; }
     friend unsigned at_most(F32x1 a, F32x1 b) { return a.v <= b.v; }
 };
@@ -258,6 +265,7 @@ constexpr Kernels scalar_table() {
     fill_graph(table);
     fill_conversions<F32x1>(table);
     fill_hadamard<F32x1>(table);
+    fill_rotation<F32x1>(table);
     return table;
 }
 
