@@ -24,6 +24,7 @@ void bind_quantizers(py::module_& m);
 void bind_index(py::module_& m);
 void bind_hnsw(py::module_& m);
 void bind_ivf(py::module_& m);
+void bind_search_one(py::module_& m);
 void bind_exact(py::module_& m);
 void bind_storage(py::module_& m);
 

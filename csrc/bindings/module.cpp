@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, m) {
     bind_index(m);
     bind_hnsw(m);
     bind_ivf(m);
+    bind_search_one(m);
     bind_exact(m);
     bind_storage(m);
 }

@@ -126,25 +126,28 @@ struct CodeRows {
 using VisitFn = std::size_t (*)(const std::uint32_t* row, std::size_t width, std::uint64_t* visited,
                                 const CodeRows& codes, std::uint32_t* slots,
                                 std::uint32_t* factors);
-/// distances[i] = a * add_i + b * scale_i * (dots[i] - shift).
+/// A query's int8 entries and how distances come from dot products with them.
 struct EstimateQuery {
+    const std::int8_t* codes;
     float a, b;
     std::int32_t shift;
 };
-using EstimateFn = void (*)(const std::int32_t* dots, const std::uint32_t* factors, std::size_t n,
-                            const EstimateQuery& query, float* distances);
-/// A pool is ascending keys: the bits of a distance, ordered as unsigned, in the upper half; twice
-/// the slot below, plus one once it has been expanded.
-[[gnu::always_inline]] constexpr std::uint64_t pool_key(std::uint32_t distance_bits, std::uint32_t slot) {
-    const std::uint32_t flip = distance_bits >> 31 ? 0xffffffff : 0x80000000;
-    return std::uint64_t{distance_bits ^ flip} << 32 | std::uint64_t{slot} << 1;
-}
-/// Merges `n` candidates into a pool of `size` keys and keeps the `capacity` smallest. Returns the
-/// lowest position that changed (capacity when none did). The pool needs pool_slack more entries
-/// than capacity, and n is at most pool_batch.
+/// distances[i] = a * add_i + b * scale_i * (dot_i - shift), each operation rounded on its own; the
+/// codes of slots[0, n) are to have been requested before. `distances` needs room for n + 16.
+using EstimateFn = void (*)(const EstimateQuery& query, const CodeRows& codes,
+                            const std::uint32_t* slots, const std::uint32_t* factors,
+                            std::size_t n, float* distances);
+/// Candidates by ascending distance; a node is twice a slot, plus one once it has been expanded.
+struct Pool {
+    float* distances;
+    std::uint32_t* nodes;
+};
+/// Merges n candidates into a pool of `size` and keeps the `capacity` nearest; of equals the earlier
+/// ones. Returns the lowest position that changed (capacity when none did). Both arrays need
+/// pool_slack more entries than capacity, and n is at most pool_batch.
 inline constexpr std::size_t pool_batch = 64;
-inline constexpr std::size_t pool_slack = pool_batch + 8;
-using PoolInsertFn = std::size_t (*)(std::uint64_t* pool, std::size_t* size, std::size_t capacity,
+inline constexpr std::size_t pool_slack = pool_batch + 16;
+using PoolInsertFn = std::size_t (*)(const Pool& pool, std::size_t* size, std::size_t capacity,
                                      const float* distances, const std::uint32_t* slots,
                                      std::size_t n);
 
@@ -189,7 +192,7 @@ struct Kernels {
     SelectBoundFn select_bound;
 
     VisitFn visit;
-    EstimateFn estimate;
+    EstimateFn estimate_u8, estimate_u4, estimate_u2, estimate_u1;
     PoolInsertFn pool_insert;
 
     ToHalfFn to_f16, to_bf16;  // round to nearest even; NaN stays NaN

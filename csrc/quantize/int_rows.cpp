@@ -22,7 +22,7 @@ T* grown(Buffer& buffer, std::size_t n) {
 }  // namespace
 
 IntRows::IntRows(const ScalarCodes& codes, const std::vector<float>& sample)
-    : code_dim_(codes.code_dim()), dim_(kernels::padded(codes.code_dim(), 64)) {
+    : dim_(codes.rotated_dim()) {
     std::vector<float> sizes(sample.size());
     std::transform(sample.begin(), sample.end(), sizes.begin(),
                    [](float value) { return std::abs(value); });
@@ -42,14 +42,13 @@ void IntRows::put(std::size_t i, const float* rotated) {
     std::uint8_t* const row = rows_.as<std::uint8_t>() + i * dim_;
     double norm = 0;
     std::int32_t sum = 0;
-    for (std::size_t j = 0; j < code_dim_; ++j) {
+    for (std::size_t j = 0; j < dim_; ++j) {
         const float scaled = std::clamp(rotated[j] * inverse_step_, -127.0f, 127.0f);
         const auto value = static_cast<std::int32_t>(std::lrint(scaled));
         row[j] = static_cast<std::uint8_t>(value + 128);
         norm += static_cast<double>(value * value);
         sum += value;
     }
-    std::fill(row + code_dim_, row + dim_, std::uint8_t{128});
     terms_[i] = static_cast<float>(norm);
     excess_[i] = 128 * sum;
 }

@@ -17,7 +17,7 @@ namespace nearfield {
 /// term_i + term_j - 2 (r_i . r_j) with term = |r|^2.
 class IntRows {
   public:
-    /// `sample`: (n, code_dim) rotated vectors, from which the step is taken.
+    /// `sample`: (n, rotated_dim) rotated vectors, from which the step is taken.
     IntRows(const ScalarCodes& codes, const std::vector<float>& sample);
 
     void resize(std::size_t rows);
@@ -36,7 +36,7 @@ class IntRows {
     void reorder(const std::vector<Slot>& order);
 
   private:
-    std::size_t code_dim_, dim_;
+    std::size_t dim_;
     float inverse_step_ = 1;
     Buffer rows_;
     std::vector<float> terms_;

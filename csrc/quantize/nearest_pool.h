@@ -1,7 +1,6 @@
 // The k nearest of a stream of estimates, sorted at any time without a branch on data.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -17,7 +16,8 @@ class NearestPool {
   public:
     static constexpr std::size_t max_slots = std::size_t{1} << 31;
 
-    explicit NearestPool(std::size_t k) : k_(k), pool_(k + kernels::pool_slack) {}
+    explicit NearestPool(std::size_t k)
+        : k_(k), nearest_(k + kernels::pool_slack), nodes_(k + kernels::pool_slack) {}
 
     std::size_t k() const { return k_; }
     /// Nothing farther than this can enter any more; +inf until k have been seen.
@@ -31,25 +31,23 @@ class NearestPool {
     /// Brings in what waits; before size() and [].
     void merge() {
         if (waiting_ > 0)
-            kernels::kernels().pool_insert(pool_.data(), &size_, k_, distances_, slots_, waiting_);
+            kernels::kernels().pool_insert({nearest_.data(), nodes_.data()}, &size_, k_, distances_,
+                                           slots_, waiting_);
         waiting_ = 0;
     }
     void clear() { size_ = waiting_ = 0; }
 
     std::size_t size() const { return size_; }
-    /// The i-th nearest.
-    Neighbor operator[](std::size_t i) const {
-        const auto bits = static_cast<std::uint32_t>(pool_[i] >> 32);
-        const std::uint32_t flip = bits >> 31 ? 0x80000000 : 0xffffffff;
-        return {std::bit_cast<float>(bits ^ flip), static_cast<Slot>(pool_[i]) >> 1};
-    }
+    /// The i-th nearest; of equals the one that came first.
+    Neighbor operator[](std::size_t i) const { return {nearest_[i], nodes_[i] >> 1}; }
 
   private:
     static constexpr std::size_t batch = 16;
     static_assert(batch <= kernels::pool_batch);
 
     std::size_t k_, size_ = 0, waiting_ = 0;
-    std::vector<std::uint64_t> pool_;
+    std::vector<float> nearest_;
+    std::vector<std::uint32_t> nodes_;
     float distances_[batch];
     Slot slots_[batch];
 };

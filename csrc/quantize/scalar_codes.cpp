@@ -19,6 +19,10 @@ constexpr float steps_8[] = {0.020f, 0.024f, 0.028f, 0.032f, 0.038f};
 // sample's reach it.
 constexpr float largest_factor = 65000.0f;
 
+// Fewer dimensions are not worth a projection, nor is one that leaves more than half of the memory
+// lines: 384 dimensions cut to 256 searched slower than whole ones (index/hnsw/README.md).
+constexpr std::size_t least_dim = 384;
+
 template <std::size_t n>
 std::pair<const float*, std::size_t> span_of(const float (&steps)[n]) {
     return {steps, n};
@@ -31,31 +35,40 @@ std::pair<const float*, std::size_t> steps_of(int bits) {
     return span_of(steps_8);
 }
 
-kernels::CodeGatherFn gather_of(int bits) {
+kernels::EstimateFn estimate_of(int bits) {
     const kernels::Kernels& table = kernels::kernels();
-    if (bits == 1) return table.dot_u1_gather;
-    if (bits == 2) return table.dot_u2_gather;
-    if (bits == 4) return table.dot_u4_gather;
-    return table.dot_u8_gather;
+    if (bits == 1) return table.estimate_u1;
+    if (bits == 2) return table.estimate_u2;
+    if (bits == 4) return table.estimate_u4;
+    return table.estimate_u8;
 }
 
 }  // namespace
 
-ScalarCodes::ScalarCodes(std::size_t dim, int bits, const kernels::MetricInfo& metric,
-                         std::uint64_t seed)
+ScalarCodes::ScalarCodes(std::size_t dim, int bits, std::size_t code_dim,
+                         const kernels::MetricInfo& metric, std::uint64_t seed)
     : dim_(dim),
       bits_(bits),
-      code_dim_(kernels::padded(dim, 256 / static_cast<std::size_t>(bits))),
-      bytes_(code_dim_ * static_cast<std::size_t>(bits) / 8),
-      stride_(bytes_ < 128 ? bytes_ : kernels::padded(bytes_, 64)),
+      wanted_dim_(std::min(code_dim, dim)),
+      rotated_dim_(kernels::padded(dim, 64)),
       centres_query_(metric.needs_norm || metric.unit_vectors),
       rotation_(dim, seed),
-      gather_(gather_of(bits)) {
+      seed_(seed),
+      estimate_(estimate_of(bits)) {
     require(bits == 1 || bits == 2 || bits == 4 || bits == 8, "bits must be 1, 2, 4 or 8, got ",
             bits);
+    use(Projection());
 }
 
-void ScalarCodes::train(const MatrixView& sample) {
+void ScalarCodes::use(Projection projection) {
+    projection_ = std::move(projection);
+    const auto bits = static_cast<std::size_t>(bits_);
+    code_dim_ = kernels::padded(used_dim(), 256 / bits);
+    bytes_ = code_dim_ * bits / 8;
+    stride_ = bytes_ < 128 ? bytes_ : kernels::padded(bytes_, 64);
+}
+
+void ScalarCodes::train(const MatrixView& sample, const Run& run) {
     std::vector<double> mean(dim_, 0.0);
     for (std::size_t i = 0; i < sample.rows; ++i)
         for (std::size_t j = 0; j < dim_; ++j) mean[j] += sample.row(i)[j];
@@ -71,11 +84,25 @@ void ScalarCodes::train(const MatrixView& sample) {
     spread /= static_cast<double>(sample.rows);
     // All vectors alike: any scale will do.
     scale_ = spread > 1e-30 ? static_cast<float>(1 / std::sqrt(spread)) : 1.0f;
+    // A dot product with a query that is not centred needs every dimension.
+    if (!centres_query_ || wanted_dim_ >= dim_ || dim_ > Projection::max_dim) return;
+    if (wanted_dim_ == 0 && (dim_ < least_dim || sample.rows < 4 * dim_)) return;
+    std::vector<float> rotated(sample.rows * dim_), row(rotated_dim_);
+    for (std::size_t i = 0; i < sample.rows; ++i) {
+        rotate(sample.row(i), row.data());
+        std::copy_n(row.data(), dim_, &rotated[i * dim_]);
+    }
+    if (wanted_dim_ == 0)
+        choose(rotated, sample, run);
+    else
+        use(Projection(principal_basis(rotated, dim_, wanted_dim_, seed_, run), dim_, wanted_dim_,
+                       seed_ + 1));
 }
 
 void ScalarCodes::state(StateWriter& out) const {
     out.real("codes.scale", static_cast<double>(scale_));
     out.array("codes.centre", centre_.data(), dim_);
+    projection_.state(out);
 }
 
 void ScalarCodes::load(StateReader& in) {
@@ -83,6 +110,9 @@ void ScalarCodes::load(StateReader& in) {
     if (!(scale > 0) || !std::isfinite(scale))
         throw CorruptIndex(text("field codes.scale must be above 0, got ", scale), "fields");
     centre_ = in.values<float>("codes.centre", dim_);
+    Projection projection;
+    projection.load(in, dim_);
+    use(std::move(projection));
     for (const float value : centre_)
         if (!std::isfinite(value))
             throw CorruptIndex(text("codes.centre must be finite, got ", value), "codes.centre");
@@ -91,12 +121,23 @@ void ScalarCodes::load(StateReader& in) {
 
 void ScalarCodes::rotate(const float* vector, float* out) const {
     kernels::kernels().centre(vector, centre_.data(), scale_, dim_, out);
-    std::fill(out + dim_, out + code_dim_, 0.0f);
+    std::fill(out + dim_, out + rotated_dim_, 0.0f);
     rotation_.apply(out, out);
 }
 
+const float* ScalarCodes::project(Scratch& scratch) const {
+    if (projection_.none()) {
+        scratch.rotated.resize(std::max(rotated_dim_, code_dim_));
+        return scratch.rotated.data();
+    }
+    scratch.projected.resize(code_dim_);
+    projection_.apply(scratch.rotated.data(), scratch.projecting, scratch.projected.data());
+    return scratch.projected.data();
+}
+
 ScalarCodes::Fit ScalarCodes::fit(const float* rotated, float norm) const {
-    const float rms = std::sqrt(norm / static_cast<float>(dim_));
+    const std::size_t used = used_dim();
+    const float rms = std::sqrt(norm / static_cast<float>(used));
     const float half = static_cast<float>((1 << bits_) - 1) / 2;
     const auto [steps, n_steps] = steps_of(bits_);
     Fit best{0, 0};
@@ -112,9 +153,9 @@ ScalarCodes::Fit ScalarCodes::fit(const float* rotated, float norm) const {
             length[lane] += y * y;
         };
         std::size_t i = 0;
-        for (; i + 4 <= dim_; i += 4)
+        for (; i + 4 <= used; i += 4)
             for (std::size_t lane = 0; lane < 4; ++lane) add(i + lane, lane);
-        for (; i < dim_; ++i) add(i, 0);
+        for (; i < used; ++i) add(i, 0);
         const float all_dot = (dot[0] + dot[1]) + (dot[2] + dot[3]);
         const float all_length = (length[0] + length[1]) + (length[2] + length[3]);
         const float cosine = all_dot * all_dot / all_length;
@@ -126,21 +167,30 @@ ScalarCodes::Fit ScalarCodes::fit(const float* rotated, float norm) const {
     return best;
 }
 
-std::uint32_t ScalarCodes::encode(const float* rotated, std::uint8_t* code) const {
-    float norm = 0;
-    for (std::size_t i = 0; i < dim_; ++i) norm += rotated[i] * rotated[i];
+std::uint32_t ScalarCodes::encode(const float* vector, std::uint8_t* code,
+                                  Scratch& scratch) const {
+    const auto squares = [](const float* values, std::size_t n) {
+        float sum = 0;
+        for (std::size_t i = 0; i < n; ++i) sum += values[i] * values[i];
+        return sum;
+    };
+    scratch.rotated.resize(rotated_dim_);
+    rotate(vector, scratch.rotated.data());
+    const float whole = squares(scratch.rotated.data(), dim_);
+    const float* const values = project(scratch);
+    const float norm = projection_.none() ? whole : squares(values, used_dim());
     std::memset(code, 0, stride_);
     if (!(norm > 1e-20f)) return 0;
-    const Fit best = fit(rotated, norm);
+    const Fit best = fit(values, norm);
     const float half = static_cast<float>((1 << bits_) - 1) / 2;
-    for (std::size_t i = 0; i < dim_; ++i) {
+    for (std::size_t i = 0; i < used_dim(); ++i) {
         const float level = std::min(
-            std::max(rotated[i] * best.inverse_step + half + 0.5f, 0.0f), 2 * half + 0.5f);
+            std::max(values[i] * best.inverse_step + half + 0.5f, 0.0f), 2 * half + 0.5f);
         const auto value = static_cast<unsigned>(static_cast<std::int32_t>(level));
         code[i % bytes_] = static_cast<std::uint8_t>(
             code[i % bytes_] | value << (i / bytes_ * static_cast<std::size_t>(bits_)));
     }
-    const float factors[2] = {std::min(norm, largest_factor),
+    const float factors[2] = {std::min(whole, largest_factor),
                               std::max(-2 * norm / best.dot, -largest_factor)};
     std::uint16_t halves[2];
     kernels::kernels().to_f16(factors, 2, halves);
@@ -149,33 +199,28 @@ std::uint32_t ScalarCodes::encode(const float* rotated, std::uint8_t* code) cons
 
 void ScalarCodes::prepare(const float* vector, Order order, Query& query) const {
     const bool centred = centres_query_ || order == Order::space;
-    query.rotated.resize(code_dim_);
-    float* const rotated = query.rotated.data();
+    query.scratch.rotated.resize(rotated_dim_);
+    float* const rotated = query.scratch.rotated.data();
     if (centred) {
         rotate(vector, rotated);
     } else {
         for (std::size_t j = 0; j < dim_; ++j) rotated[j] = vector[j] * scale_;
-        std::fill(rotated + dim_, rotated + code_dim_, 0.0f);
+        std::fill(rotated + dim_, rotated + rotated_dim_, 0.0f);
         rotation_.apply(rotated, rotated);
     }
-    const float largest = kernels::kernels().largest(rotated, dim_);
+    const float* const values = project(query.scratch);
+    const float largest = kernels::kernels().largest(values, used_dim());
     if (query.codes.size() < code_dim_) query.codes.resize(code_dim_);
     auto* codes = query.codes.as<std::int8_t>();
     const float factor = largest > 1e-30f ? 127 / largest : 0.0f;
-    kernels::kernels().to_i8(rotated, code_dim_, factor, codes);
+    kernels::kernels().to_i8(values, code_dim_, factor, codes);
     std::int32_t sum = 0;
     for (std::size_t i = 0; i < code_dim_; ++i) sum += codes[i];
     const auto levels = static_cast<double>((1 << bits_) - 1);
+    query.terms.codes = codes;
     query.terms.a = centred ? 1.0f : 0.0f;
     query.terms.b = factor > 0 ? 1 / factor : 0.0f;
     query.terms.shift = static_cast<std::int32_t>(std::lrint(levels / 2 * sum));
-}
-
-void ScalarCodes::estimate(const Query& query, const std::uint8_t* base, const Slot* slots,
-                           const std::uint32_t* factors, std::size_t n, std::int32_t* dots,
-                           float* distances) const {
-    gather_(query.codes.as<std::int8_t>(), base, slots, n, bytes_, stride_, dots);
-    kernels::kernels().estimate(dots, factors, n, query.terms, distances);
 }
 
 }  // namespace nearfield

@@ -10,6 +10,7 @@
 #include "core/state.h"
 #include "core/types.h"
 #include "kernels/kernels.h"
+#include "quantize/projection.h"
 #include "quantize/rotation.h"
 
 namespace nearfield {
@@ -23,21 +24,36 @@ namespace nearfield {
 /// is used. Threads: const calls may run at once.
 class ScalarCodes {
   public:
-    ScalarCodes(std::size_t dim, int bits, const kernels::MetricInfo& metric, std::uint64_t seed);
+    /// `code_dim`: dimensions that codes keep, those of largest variance, at most `dim`; 0 for as few
+    /// as rank a sample's neighbors well, if that saves half of a code's memory lines.
+    ScalarCodes(std::size_t dim, int bits, std::size_t code_dim, const kernels::MetricInfo& metric,
+                std::uint64_t seed);
 
-    /// Sets centre and scale from (n, dim) vectors as they are stored.
-    void train(const MatrixView& sample);
+    /// Sets centre, scale and projection from (n, dim) vectors as they are stored.
+    void train(const MatrixView& sample, const Run& run);
     bool trained() const { return scale_ > 0; }
 
     int bits() const { return bits_; }
+    /// What estimates multiply distances by.
+    double distance_scale() const { return static_cast<double>(scale_) * scale_; }
+    /// Whether estimates for a metric's order are squared distances up to a constant.
+    bool spatial() const { return centres_query_; }
     std::size_t code_dim() const { return code_dim_; }
+    /// Dimensions that codes keep.
+    std::size_t used_dim() const { return projection_.none() ? dim_ : projection_.out_dim(); }
+    std::size_t rotated_dim() const { return rotated_dim_; }
     std::size_t code_bytes() const { return bytes_; }
     std::size_t stride() const { return stride_; }
-    /// Centred, rotated and scaled; `out` (code_dim,), zeros beyond dim.
+    /// Centred, rotated and scaled; `out` (rotated_dim,), zeros beyond dim.
     void rotate(const float* vector, float* out) const;
-    /// Writes the code (stride bytes) of a rotated vector and returns its factors, as links carry
-    /// them.
-    std::uint32_t encode(const float* rotated, std::uint8_t* code) const;
+
+    /// What one thread needs to encode or to prepare.
+    struct Scratch {
+        std::vector<float> rotated, projected;
+        Projection::Scratch projecting;
+    };
+    /// Writes the code (stride bytes) of a vector and returns its factors, as links carry them.
+    std::uint32_t encode(const float* vector, std::uint8_t* code, Scratch& scratch) const;
 
     /// What train() found; for a trained one.
     void state(StateWriter& out) const;
@@ -46,33 +62,46 @@ class ScalarCodes {
     /// A query made ready; one for each thread and query under way.
     struct Query {
         Buffer codes;
-        std::vector<float> rotated;
+        Scratch scratch;
         kernels::EstimateQuery terms{};
     };
     /// What estimates order: closeness in the metric, or in space (the same but for a dot product).
     enum class Order { metric, space };
     /// `vector` (dim,) as Space::prepare gives it.
     void prepare(const float* vector, Order order, Query& query) const;
-    /// Estimated distances, up to a constant and a factor, to codes at base + slots[i] * stride.
+    /// Estimated distances, up to a constant and a factor, to codes at base + slots[i] * stride;
+    /// `distances` needs room for n + 16.
     void estimate(const Query& query, const std::uint8_t* base, const Slot* slots,
-                  const std::uint32_t* factors, std::size_t n, std::int32_t* dots,
-                  float* distances) const;
+                  const std::uint32_t* factors, std::size_t n, float* distances) const {
+        estimate_(query.terms, {base, stride_, bytes_, no_slot}, slots, factors, n, distances);
+    }
 
   private:
     struct Fit {
         float inverse_step;
         float dot;  // r.y
     };
-    Fit fit(const float* rotated, float norm) const;
+    Fit fit(const float* values, float norm) const;
+    /// What codes are made of: the rotated vector, or its projection; (code_dim,), zeros beyond the
+    /// last used one.
+    const float* project(Scratch& scratch) const;
 
     std::size_t dim_;
     int bits_;
-    std::size_t code_dim_, bytes_, stride_;
+    /// Reads what is needed of codes from the projection.
+    void use(Projection projection);
+    void choose(const std::vector<float>& rotated, const MatrixView& sample, const Run& run);
+    double found_share(const MatrixView& sample) const;
+
+    std::size_t wanted_dim_;
+    std::size_t rotated_dim_, code_dim_ = 0, bytes_ = 0, stride_ = 0;
     bool centres_query_;
     Rotation rotation_;
+    Projection projection_;
+    std::uint64_t seed_;
     float scale_ = 0;
     std::vector<float> centre_;
-    kernels::CodeGatherFn gather_;
+    kernels::EstimateFn estimate_;
 };
 
 }  // namespace nearfield

@@ -47,6 +47,7 @@ void Space::check(const char* name, const MatrixView& vectors, const Run& run,
                   std::size_t first_row) const {
     require(vectors.dim == dim_, name, " must have shape (n, ", dim_, "), got (", vectors.rows,
             ", ", vectors.dim, ")");
+    resolve_threads(run.threads);  // throws where there can be no such number
     if (vectors.rows == 1 && plain(vectors.row(0))) return;
     const std::size_t grain = std::max<std::size_t>(1, (std::size_t{1} << 20) / dim_);
     // The row with the smallest number is named, whatever thread finds it.

@@ -195,6 +195,17 @@ void VectorStore::load(StateReader& in, std::size_t slots) {
     size_ = slots;
 }
 
+void VectorStore::reorder(const std::vector<Slot>& order) {
+    VectorStore fresh(dim_, dtype_);
+    fresh.resize(order.size());
+    for (std::size_t slot = 0; slot < order.size(); ++slot) {
+        std::memcpy(fresh.rows_.data() + slot * stride_, row(order[slot]), stride_);
+        if (dtype_ == Scalar::i8)
+            fresh.scales_.as<RowScale>()[slot] = scales_.as<RowScale>()[order[slot]];
+    }
+    *this = std::move(fresh);
+}
+
 std::unique_ptr<Scorer> VectorStore::scorer(const kernels::MetricInfo& metric) const {
     if (dtype_ == Scalar::i8) return std::make_unique<IntegerScorer>(*this, metric);
     return std::make_unique<FloatScorer>(*this, metric);

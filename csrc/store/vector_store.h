@@ -35,6 +35,9 @@ class VectorStore {
     /// Moves row old_slots[i] to slot i, for ascending old_slots, and drops the rest.
     void compact(const std::vector<Slot>& old_slots);
 
+    /// Takes row order[i] to slot i, and drops the rest.
+    void reorder(const std::vector<Slot>& order);
+
     std::unique_ptr<Scorer> scorer(const kernels::MetricInfo& metric) const;
     std::size_t bytes() const { return rows_.size() + scales_.size(); }
 

@@ -8,29 +8,32 @@ using kernels::pool_batch;
 
 void Beam::fit(const Graph& graph, std::size_t ef) {
     capacity_ = ef;
-    if (pool_.size() < ef + kernels::pool_slack) pool_.resize(ef + kernels::pool_slack);
+    if (pool_nodes_.size() < ef + kernels::pool_slack) {
+        pool_distances_.resize(ef + kernels::pool_slack);
+        pool_nodes_.resize(ef + kernels::pool_slack);
+    }
     if (visited_.size() < graph.size() / 64 + 1) visited_.resize(graph.size() / 64 + 1);
     const std::size_t most = std::max(max_heads * graph.width, pool_batch) + 16;
     if (factors_.size() < most) {
         factors_.resize(most);
-        dots_.resize(most);
         distances_.resize(most);
     }
     if (log_.size() < 4096) log_.resize(4096);
 }
 
-void Beam::start(const Graph& graph, const float* vector, Order order, std::size_t ef) {
-    fit(graph, ef);
-    graph.codes.prepare(vector, order, query_);
+void Beam::start(const Graph& graph, const float* vector, const Walk& walk) {
+    fit(graph, walk.ef);
+    graph.prepare(vector, walk.order, query_);
+    k_ = walk.k;
+    idle_ = 0;
     size_ = cursor_ = logged_ = batch_ = n_heads_ = 0;
     expanded_.clear();
     const std::size_t n = graph.seeds.size();
     scored_ = n;
     for (std::size_t i = 0; i < n; i += pool_batch) {
         const std::size_t part = std::min(pool_batch, n - i);
-        graph.codes.estimate(query_, graph.seed_codes.as<std::uint8_t>(), &graph.seed_order[i],
-                             &graph.seed_factors[i], part, dots_.data(), distances_.data());
-        kernels::kernels().pool_insert(pool_.data(), &size_, capacity_, distances_.data(),
+        graph.estimate_seeds(query_, i, part, distances_.data());
+        kernels::kernels().pool_insert(pool(), &size_, capacity_, distances_.data(),
                                        &graph.seeds[i], part);
     }
     if (log_.size() < size_) log_.resize(size_);
@@ -43,18 +46,19 @@ void Beam::start(const Graph& graph, const float* vector, Order order, std::size
 
 bool Beam::choose(const Graph& graph, std::size_t heads, std::size_t ahead) {
     n_heads_ = 0;
+    if (k_ > 0 && 2 * idle_ > capacity_) return false;
     std::size_t at = cursor_;
     for (; at < size_ && n_heads_ < heads; ++at) {
-        if (pool_[at] & 1) continue;
+        if (pool_nodes_[at] & 1) continue;
         const Slot head = node(at);
-        pool_[at] |= 1;
+        pool_nodes_[at] |= 1;
         heads_[n_heads_++] = head;
         expanded_.push_back(head);
         kernels::prefetch_range(graph.row(head), graph.link_bytes());
     }
     cursor_ = at;
     for (; at < size_ && ahead > 0; ++at) {
-        if (pool_[at] & 1) continue;
+        if (pool_nodes_[at] & 1) continue;
         kernels::prefetch_range(graph.row(node(at)), graph.link_bytes());
         --ahead;
     }
@@ -63,7 +67,7 @@ bool Beam::choose(const Graph& graph, std::size_t heads, std::size_t ahead) {
 
 void Beam::gather(const Graph& graph) {
     const auto visit = kernels::kernels().visit;
-    const kernels::CodeRows codes = graph.code_view();
+    const kernels::CodeRows codes = graph.walked();
     if (log_.size() < logged_ + max_heads * graph.width + 16)
         log_.resize(2 * (log_.size() + max_heads * graph.width));
     batch_ = logged_;
@@ -74,16 +78,17 @@ void Beam::gather(const Graph& graph) {
 
 void Beam::score(const Graph& graph) {
     const std::size_t n = logged_ - batch_;
+    idle_ += n_heads_;
     if (n == 0) return;
     scored_ += n;
     const Slot* const fresh = &log_[batch_];
-    graph.codes.estimate(query_, graph.code_rows.as<std::uint8_t>(), fresh, factors_.data(), n,
-                         dots_.data(), distances_.data());
+    graph.estimate(query_, fresh, factors_.data(), n, distances_.data());
     for (std::size_t i = 0; i < n; i += pool_batch) {
         const std::size_t lowest =
-            kernels::kernels().pool_insert(pool_.data(), &size_, capacity_, &distances_[i],
+            kernels::kernels().pool_insert(pool(), &size_, capacity_, &distances_[i],
                                            fresh + i, std::min(pool_batch, n - i));
         cursor_ = std::min(cursor_, lowest);
+        if (lowest < k_) idle_ = 0;
     }
 }
 

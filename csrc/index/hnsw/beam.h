@@ -12,6 +12,15 @@
 
 namespace nearfield {
 
+struct Walk {
+    ScalarCodes::Order order;
+    std::size_t ef;
+    /// The walk ends once ef / 2 nodes in a row have brought nothing nearer than the k-th; 0: it goes
+    /// on until every candidate is expanded.
+    std::size_t k = 0;
+    std::size_t heads = 1;  // nodes expanded at a time, where a beam is alone
+};
+
 /// One search under way (Algorithm 2 of Malkov & Yashunin, arXiv:1603.09320, on a linear pool). All
 /// its memory is kept for the next search. One beam serves one thread.
 class Beam {
@@ -19,9 +28,8 @@ class Beam {
     /// Nodes expanded at a time at most; more hides latency but goes astray.
     static constexpr std::size_t max_heads = 4;
 
-    using Order = ScalarCodes::Order;
     /// Begins at the seeds with a vector as Space::prepare gives it.
-    void start(const Graph& graph, const float* vector, Order order, std::size_t ef);
+    void start(const Graph& graph, const float* vector, const Walk& walk);
     /// Picks the next nodes to expand, at most `heads`, and starts fetching their links, and those
     /// of as many more as `ahead`; false at the end of the search.
     bool choose(const Graph& graph, std::size_t heads, std::size_t ahead);
@@ -34,7 +42,8 @@ class Beam {
 
     /// Nodes found, nearest first by estimate.
     std::size_t size() const { return size_; }
-    Slot node(std::size_t i) const { return static_cast<Slot>(pool_[i]) >> 1; }
+    Slot node(std::size_t i) const { return pool_nodes_[i] >> 1; }
+    float distance(std::size_t i) const { return pool_distances_[i]; }
     /// Every node expanded, in order.
     const std::vector<Slot>& expanded() const { return expanded_; }
     std::size_t hops() const { return expanded_.size(); }
@@ -42,10 +51,12 @@ class Beam {
 
   private:
     void fit(const Graph& graph, std::size_t ef);
+    kernels::Pool pool() { return {pool_distances_.data(), pool_nodes_.data()}; }
     void mark(Slot node) { visited_[node / 64] |= std::uint64_t{1} << (node % 64); }
 
-    ScalarCodes::Query query_;
-    std::vector<std::uint64_t> pool_;
+    Graph::Query query_;
+    std::vector<float> pool_distances_;
+    std::vector<std::uint32_t> pool_nodes_;  // twice the node, plus one once expanded
     std::size_t size_ = 0, capacity_ = 0, cursor_ = 0;
     std::array<Slot, max_heads> heads_{};
     std::size_t n_heads_ = 0;
@@ -53,16 +64,10 @@ class Beam {
     std::vector<Slot> log_;  // visited nodes in order; the last of them are the batch
     std::size_t logged_ = 0, batch_ = 0;
     std::vector<std::uint32_t> factors_;
-    std::vector<std::int32_t> dots_;
     std::vector<float> distances_;
     std::vector<Slot> expanded_;
     std::size_t scored_ = 0;
-};
-
-struct Walk {
-    ScalarCodes::Order order;
-    std::size_t ef;
-    std::size_t heads = 1;  // nodes expanded at a time, where a beam is alone
+    std::size_t k_ = 0, idle_ = 0;  // nodes expanded since one of the k nearest changed
 };
 
 inline constexpr std::size_t beams_at_once = 4;
@@ -82,7 +87,7 @@ void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t b
         if (next == end) return;
         phase[b] = Phase::walking;
         item[b] = next++;
-        beams[b].start(graph, vector(item[b], b), walk.order, walk.ef);
+        beams[b].start(graph, vector(item[b], b), walk);
         beams[b].choose(graph, 1, 0);
         ++running;
     };
@@ -108,7 +113,7 @@ void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t b
 
 /// Searches for one vector alone; several heads and a look ahead stand in for the other beams.
 inline void walk_one(const Graph& graph, Beam& beam, const Walk& walk, const float* vector) {
-    beam.start(graph, vector, walk.order, walk.ef);
+    beam.start(graph, vector, walk);
     while (beam.choose(graph, walk.heads, 1)) {
         beam.gather(graph);
         beam.score(graph);

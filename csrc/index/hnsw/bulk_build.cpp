@@ -1,6 +1,7 @@
 #include "index/hnsw/bulk_build.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -21,6 +22,7 @@ constexpr std::size_t probes = 12;
 // 32, 64 and 128 seeds reach the same recall; scanning them is what they cost (README.md).
 constexpr std::size_t most_seeds = 32;
 constexpr std::size_t sample_a_seed = 256;
+constexpr std::size_t noise_nodes = 256;
 
 }  // namespace
 
@@ -60,6 +62,7 @@ std::vector<Slot> BulkBuild::run(std::size_t n, const Source& source) {
     const LinkTable near = merge_reverse(link_neighbors(cut), stage(0.45, 0.5));
     write(merge_reverse(refine(near), stage(0.9, 1)));
     connect(graph_);
+    measure_noise();
     graph_.linked = true;
     return cut.order;
 }
@@ -71,11 +74,11 @@ void BulkBuild::train(std::size_t n, const Source& source) {
         const float* row = source(i * n / taken, &sample[i * dim]);
         if (row != &sample[i * dim]) std::copy_n(row, dim, &sample[i * dim]);
     }
-    graph_.codes.train({sample.data(), taken, dim});
-    const std::size_t code_dim = graph_.codes.code_dim();
-    std::vector<float> rotated(taken * code_dim);
+    graph_.codes.train({sample.data(), taken, dim}, run_);
+    const std::size_t rotated_dim = graph_.codes.rotated_dim();
+    std::vector<float> rotated(taken * rotated_dim);
     for (std::size_t i = 0; i < taken; ++i)
-        graph_.codes.rotate(&sample[i * dim], &rotated[i * code_dim]);
+        graph_.codes.rotate(&sample[i * dim], &rotated[i * rotated_dim]);
     rows_ = std::make_unique<IntRows>(graph_.codes, rotated);
 }
 
@@ -83,7 +86,7 @@ void BulkBuild::quantize(std::size_t n, const Source& source) {
     rows_->resize(n);
     parallel_for(stage(0, 0.05), n, rows_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
-                     std::vector<float> vector(space_.dim()), rotated(graph_.codes.code_dim());
+                     std::vector<float> vector(space_.dim()), rotated(graph_.codes.rotated_dim());
                      for (std::size_t i = begin; i < end; ++i) {
                          graph_.codes.rotate(source(i, vector.data()), rotated.data());
                          rows_->put(i, rotated.data());
@@ -96,10 +99,11 @@ void BulkBuild::store(const Source& source, const std::vector<Slot>& order) {
     std::iota(graph_.slots.begin(), graph_.slots.end(), Slot{0});  // live; the caller names them
     parallel_for(stage(0.15, 0.2), order.size(), rows_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
-                     std::vector<float> vector(space_.dim()), rotated(graph_.codes.code_dim());
+                     std::vector<float> vector(space_.dim());
+                     ScalarCodes::Scratch scratch;
                      for (std::size_t node = begin; node < end; ++node)
                          graph_.put(static_cast<Slot>(node), source(order[node], vector.data()),
-                                    rotated.data());
+                                    scratch);
                  });
 }
 
@@ -188,6 +192,40 @@ LinkTable BulkBuild::refine(const LinkTable& table) {
                          });
                  });
     return refined;
+}
+
+/// How far estimates of the distances between neighbors are off, each node's common error aside.
+void BulkBuild::measure_noise() {
+    if (graph_.walks_rows) graph_.noise = 0;  // they are the distances
+    if (graph_.walks_rows || !graph_.codes.spatial()) return;
+    const std::size_t dim = space_.dim(), nodes = std::min(graph_.size(), noise_nodes);
+    std::vector<float> vector(dim), other(dim), estimates(graph_.width + 16);
+    ScalarCodes::Query query;
+    double squares = 0, count = 0;
+    for (std::size_t i = 0; i < nodes; ++i) {
+        const auto node = static_cast<Slot>(i * graph_.size() / nodes);
+        const std::size_t n = graph_.count(node);
+        if (n < 2) continue;
+        graph_.vectors.get(node, vector.data());
+        graph_.codes.prepare(vector.data(), ScalarCodes::Order::space, query);
+        graph_.codes.estimate(query, graph_.code_rows.as<std::uint8_t>(), graph_.row(node),
+                              graph_.row(node) + graph_.width, n, estimates.data());
+        double sum = 0, own = 0;
+        for (std::size_t j = 0; j < n; ++j) {
+            graph_.vectors.get(graph_.row(node)[j], other.data());
+            double distance = 0;
+            for (std::size_t d = 0; d < dim; ++d) {
+                const double off = static_cast<double>(vector[d]) - other[d];
+                distance += off * off;
+            }
+            const double error = estimates[j] - distance * graph_.codes.distance_scale();
+            sum += error;
+            own += error * error;
+        }
+        squares += own - sum * sum / static_cast<double>(n);
+        count += static_cast<double>(n - 1);
+    }
+    if (count > 0) graph_.noise = static_cast<float>(std::sqrt(std::max(squares, 0.0) / count));
 }
 
 void BulkBuild::write(const LinkTable& table) {

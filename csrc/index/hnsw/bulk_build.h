@@ -47,6 +47,7 @@ class BulkBuild {
     LinkTable merge_reverse(const LinkTable& table, const Run& run);
     LinkTable refine(const LinkTable& table);
     void write(const LinkTable& table);
+    void measure_noise();
 
     /// A share of the whole work, for the progress report.
     Run stage(double from, double to) const;

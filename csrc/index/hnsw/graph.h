@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/scorer.h"
 #include "core/column.h"
 #include "core/types.h"
 #include "quantize/scalar_codes.h"
@@ -18,7 +20,8 @@ struct HnswParams {
     std::size_t M = 16;
     std::size_t ef_construction = 200;
     std::size_t ef_search = 64;
-    int bits = 4;
+    int bits = 4;  // of codes; 16 and 32 are float16 and float32 vectors without codes
+    std::size_t code_dim = 0;  // as few as serve; else how many
     kernels::Scalar rerank = kernels::Scalar::f16;
     std::uint64_t seed = 0;
 
@@ -43,25 +46,58 @@ struct Graph {
     /// Replaces the node's links, at most `degree` of them.
     void set_links(Slot node, const Slot* neighbors, std::size_t n);
 
-    std::uint8_t* code(Slot node) {
-        return code_rows.as<std::uint8_t>() + node * codes.stride();
-    }
-    kernels::CodeRows code_view() const {
+    std::uint8_t* code(Slot node) { return code_rows.as<std::uint8_t>() + node * code_stride(); }
+    std::size_t code_stride() const { return walks_rows ? 0 : codes.stride(); }
+    /// What is walked on: codes, or the vectors themselves.
+    kernels::CodeRows walked() const {
+        if (walks_rows)
+            return {reinterpret_cast<const std::uint8_t*>(vectors.row(0)), vectors.stride(),
+                    vectors.stride(), static_cast<std::uint32_t>(size())};
         return {code_rows.as<std::uint8_t>(), codes.stride(), codes.code_bytes(),
                 static_cast<std::uint32_t>(size())};
     }
     std::size_t link_bytes() const { return 2 * width * sizeof(std::uint32_t); }
 
+    /// A vector made ready to walk with; one for each thread and walk under way. `vector` must
+    /// outlive it.
+    struct Query {
+        ScalarCodes::Query codes;
+        std::unique_ptr<Scorer> scorer;
+        ScalarCodes::Order order{};
+    };
+    void prepare(const float* vector, ScalarCodes::Order order, Query& query) const;
+    /// Distances of nodes, estimated by their codes and factors or measured; `distances` needs room
+    /// for n + 16.
+    void estimate(const Query& query, const Slot* nodes, const std::uint32_t* with, std::size_t n,
+                  float* distances) const {
+        if (walks_rows)
+            query.scorer->score(nodes, n, distances);
+        else
+            codes.estimate(query.codes, code_rows.as<std::uint8_t>(), nodes, with, n, distances);
+    }
+    /// Of seeds [first, first + n).
+    void estimate_seeds(const Query& query, std::size_t first, std::size_t n,
+                        float* distances) const {
+        if (walks_rows)
+            query.scorer->score(&seeds[first], n, distances);
+        else
+            codes.estimate(query.codes, seed_codes.as<std::uint8_t>(), &seed_order[first],
+                           &seed_factors[first], n, distances);
+    }
+
     /// Room for nodes [0, n); new ones are dead and have no links.
     void resize(std::size_t n);
-    /// Stores a vector as Space::prepare gives it, with its code; `rotated` (codes.code_dim(),) is
-    /// left rotated.
-    void put(Slot node, const float* vector, float* rotated);
+    /// Stores a vector as Space::prepare gives it, with its code.
+    void put(Slot node, const float* vector, ScalarCodes::Scratch& scratch);
+    /// Takes node order[i] to place i and drops the rest, to which no link may lead.
+    void reorder(const std::vector<Slot>& order);
     /// Copies the codes of the seeds next to each other, to be scanned.
     void set_seeds(std::vector<Slot> chosen);
 
     std::size_t degree, width;  // most links a node has; the same rounded up for the kernels
-    ScalarCodes codes;
+    bool walks_rows;
+    const kernels::MetricInfo *metric, *geometry;
+    ScalarCodes codes;  // where rows are walked on, only what bulk building compares by
     VectorStore vectors;
     Buffer code_rows;
     Column<std::uint32_t> factors;  // of the codes
@@ -72,7 +108,12 @@ struct Graph {
     std::vector<Slot> seeds, seed_order;
     Buffer seed_codes;
     std::vector<std::uint32_t> seed_factors;
+    float noise = infinity;  // of estimates among neighbors, as a standard deviation
     bool linked = false;  // false while there are too few vectors for a graph
 };
+
+/// The live nodes in the order of a walk that fills a page of memory breadth first and goes on near
+/// the last one, so that what is searched together lies together.
+std::vector<Slot> walk_order(const Graph& graph);
 
 }  // namespace nearfield

@@ -19,12 +19,19 @@ void check_ef(const char* name, std::size_t ef) {
             ", got ", ef);
 }
 
-const HnswParams& checked(const HnswParams& params) {
+HnswParams checked(HnswParams params) {
     using P = HnswParams;
+    const int bits = params.bits;
+    require(bits == 1 || bits == 2 || bits == 4 || bits == 8 || bits == 16 || bits == 32,
+            "bits must be 1, 2, 4, 8, 16 or 32, got ", bits);
+    if (bits == 16) params.rerank = kernels::Scalar::f16;
+    if (bits == 32) params.rerank = kernels::Scalar::f32;
     require(params.M >= P::min_M && params.M <= P::max_M, "M must be in ", P::min_M, "..",
             P::max_M, ", got ", params.M);
     check_ef("ef_construction", params.ef_construction);
     check_ef("ef_search", params.ef_search);
+    require(params.code_dim <= Space::max_dim, "code_dim must be in 0..", Space::max_dim, ", got ",
+            params.code_dim);
     return params;
 }
 
@@ -35,8 +42,8 @@ void corrupt(bool broken, const char* what, Slot node) {
 }  // namespace
 
 HnswIndex::HnswIndex(Space space, const HnswParams& params)
-    : Index(std::move(space)), params_(checked(params)), graph_(space_, params) {
-    if (params.rerank == kernels::Scalar::f16) space_.set_limit(largest_float16);
+    : Index(std::move(space)), params_(checked(params)), graph_(space_, params_) {
+    if (params_.rerank == kernels::Scalar::f16) space_.set_limit(largest_float16);
 }
 
 HnswIndex::~HnswIndex() = default;
@@ -50,6 +57,12 @@ void HnswIndex::set_ef_search(std::size_t ef_search) {
     check_ef("ef_search", ef_search);
     const auto lock = alone();
     params_.ef_search = ef_search;
+}
+
+std::size_t HnswIndex::vector_bytes() const {
+    const auto lock = shared();
+    constexpr std::size_t ids_and_places = 24;  // an id and its places, a code's factors
+    return graph_.vectors.stride() + graph_.code_stride() + graph_.link_bytes() + ids_and_places;
 }
 
 void HnswIndex::get_row(Slot slot, float* out) const {
@@ -71,6 +84,7 @@ void HnswIndex::add_stats(Stats& stats) const {
     stats.numbers.emplace_back("ef_construction", static_cast<double>(params_.ef_construction));
     stats.numbers.emplace_back("ef_search", static_cast<double>(params_.ef_search));
     stats.numbers.emplace_back("bits", params_.bits);
+    stats.numbers.emplace_back("code_dim", static_cast<double>(graph_.codes.used_dim()));
     stats.numbers.emplace_back("entry_points", static_cast<double>(graph_.seeds.size()));
     stats.numbers.emplace_back(
         "mean_degree",

@@ -31,6 +31,11 @@ class HnswIndex final : public Index {
     /// Throws std::invalid_argument when it is out of range.
     void set_ef_search(std::size_t ef_search);
 
+    /// What a vector takes, its int64 id included.
+    std::size_t vector_bytes() const;
+    /// Gives back the room of removed nodes, and puts together in memory what is searched together.
+    void optimize(const Run& run);
+
     static constexpr std::size_t graph_from = 256;
 
   protected:
@@ -67,7 +72,7 @@ class HnswIndex final : public Index {
     // hnsw_remove.cpp
     void mend(const Run& run);
     void replace_seeds();
-    void drop_unused();
+    void reorder(const std::vector<Slot>& order);
     // hnsw_state.cpp
     void check_nodes() const;
     void check_links() const;

@@ -95,9 +95,10 @@ std::vector<Slot> HnswIndex::take_nodes(std::size_t n) {
 
 void HnswIndex::append(const MatrixView& rows, const Slot* slots) {
     const std::vector<Slot> nodes = take_nodes(rows.rows);
-    std::vector<float> prepared(space_.dim()), rotated;
+    std::vector<float> prepared(space_.dim());
+    ScalarCodes::Scratch scratch;
     for (std::size_t i = 0; i < rows.rows; ++i) {
-        graph_.put(nodes[i], space_.prepare(rows.row(i), prepared.data()), rotated.data());
+        graph_.put(nodes[i], space_.prepare(rows.row(i), prepared.data()), scratch);
         graph_.slots[nodes[i]] = slots[i];
         node_of_[slots[i]] = nodes[i];
     }
@@ -149,9 +150,10 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
     };
 
     parallel_for(quiet, n, 32, [&](std::size_t begin, std::size_t end, std::size_t) {
-        std::vector<float> prepared(dim), rotated(graph_.codes.code_dim());
+        std::vector<float> prepared(dim);
+        ScalarCodes::Scratch scratch;
         for (std::size_t i = begin; i < end; ++i)
-            graph_.put(nodes[i], space_.prepare(rows.row(i), prepared.data()), rotated.data());
+            graph_.put(nodes[i], space_.prepare(rows.row(i), prepared.data()), scratch);
     });
 
     // Each searches the graph as it was and chooses its links.
@@ -239,8 +241,9 @@ void HnswIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run
     for (std::size_t i = 0; i < rows.rows; ++i) old[i] = node_of_[slots[i]];
     if (!graph_.linked) {
         std::vector<float> prepared(space_.dim());
+        ScalarCodes::Scratch scratch;
         for (std::size_t i = 0; i < rows.rows; ++i)
-            graph_.put(old[i], space_.prepare(rows.row(i), prepared.data()), nullptr);
+            graph_.put(old[i], space_.prepare(rows.row(i), prepared.data()), scratch);
         return;
     }
     insert(rows, slots, quiet);

@@ -16,14 +16,18 @@ class HnswIndex::Query {
 
     bool scan() const { return scan_; }
     std::size_t ef() const { return ef_; }
+    /// Where some nodes may be no results, the k nearest nodes say little of the k nearest results.
+    Walk walk() const { return {ScalarCodes::Order::metric, ef_, patient_ ? 0 : k_}; }
     std::size_t count() const { return count_; }
     bool allows(Slot node) const {
         const Slot slot = index_.graph_.slots[node];
         // no_slot where dead; anything in a file that changed while it was mapped.
         return slot < index_.ids_map().slots() && (!allowed_ || allowed_->test(slot));
     }
-    /// The allowed nodes a beam found, nearest first by estimate, at most `limit`.
-    void collect(const Beam& beam, std::size_t limit, std::vector<Slot>& nodes) const;
+    /// The allowed nodes a beam found, nearest first by estimate, at most `limit`, and none that is
+    /// more than `margin` beyond the k-th.
+    void collect(const Beam& beam, std::size_t limit, float margin,
+                 std::vector<Slot>& nodes) const;
     /// Starts fetching what rank() will read.
     void fetch(const Beam& beam) const;
     /// All allowed nodes.
@@ -39,6 +43,9 @@ class HnswIndex::Query {
     const Bitmap* allowed_;  // by slot; null when every live node is allowed
     std::size_t count_;
     Counters* counters_;
+    std::size_t k_;
+    bool patient_ = false;
+    float margin_ = infinity;  // of estimates, within which nodes are measured
     std::size_t ef_, limit_ = 0;  // width of the beam; how many of it are measured
     std::size_t enough_ = 0;      // fewer allowed nodes in the beam mean that it missed some
     bool scan_;

@@ -118,34 +118,27 @@ void HnswIndex::replace_seeds() {
     graph_.set_seeds(std::move(seeds));
 }
 
-void HnswIndex::drop_unused() {
-    std::vector<Slot> kept, place(graph_.size(), no_slot);
-    for (Slot node = 0; node < graph_.size(); ++node) {
-        if (!graph_.live(node)) continue;
-        place[node] = static_cast<Slot>(kept.size());
-        kept.push_back(node);
-    }
-    graph_.vectors.compact(kept);
-    const std::size_t stride = graph_.codes.stride();
-    for (std::size_t i = 0; i < kept.size(); ++i) {
-        graph_.slots[i] = graph_.slots[kept[i]];
-        graph_.factors[i] = graph_.factors[kept[i]];
-        if (!graph_.linked) continue;
-        std::memmove(graph_.code(static_cast<Slot>(i)), graph_.code(kept[i]), stride);
-        std::uint32_t* const row = graph_.row(static_cast<Slot>(i));
-        std::memmove(row, graph_.row(kept[i]), graph_.link_bytes());
-        for (std::size_t j = 0; j < graph_.degree && row[j] != kernels::no_link; ++j)
-            row[j] = place[row[j]];
-    }
-    graph_.unused.clear();
-    graph_.resize(kept.size());
-    for (Slot& seed : graph_.seeds) seed = place[seed];
+void HnswIndex::reorder(const std::vector<Slot>& order) {
+    graph_.reorder(order);
+    for (Slot node = 0; node < graph_.size(); ++node) node_of_[graph_.slots[node]] = node;
+}
+
+void HnswIndex::optimize(const Run& run) {
+    check_writable();
+    const auto lock = alone();
+    if (!graph_.linked) return;
+    changed();
+    if (graph_.dead > 0) mend(Run{run.threads, nullptr});
+    reorder(walk_order(graph_));
 }
 
 void HnswIndex::compact_slots(const std::vector<Slot>& old_slots, const Run& run) {
     changed();
     if (graph_.dead > 0) mend(Run{run.threads, nullptr});
-    drop_unused();
+    std::vector<Slot> kept;
+    for (Slot node = 0; node < graph_.size(); ++node)
+        if (graph_.live(node)) kept.push_back(node);
+    graph_.reorder(kept);
     node_of_.assign(old_slots.size(), no_slot);
     std::vector<Slot> slot_at;  // by old slot
     for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {

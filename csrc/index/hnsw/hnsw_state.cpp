@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
@@ -37,6 +39,9 @@ void HnswIndex::state_rows(StateWriter& out) const {
     out.word("rerank", dtype_name(params_.rerank));
     out.number("seed", params_.seed);
     const std::size_t n = graph_.size();
+    if (params_.code_dim > 0)
+        out.array("params.code_dim",
+                  std::vector<std::uint32_t>{static_cast<std::uint32_t>(params_.code_dim)});
     out.number("graph.nodes", n);
     out.number("graph.dead", graph_.dead);
     out.number("graph.linked", graph_.linked);
@@ -48,7 +53,9 @@ void HnswIndex::state_rows(StateWriter& out) const {
     out.array("graph.unused", graph_.unused.data(), graph_.unused.size());
     if (!graph_.linked) return;
     graph_.codes.state(out);
-    out.array("graph.codes", graph_.code_rows.as<std::uint8_t>(), n * graph_.codes.stride());
+    if (std::isfinite(graph_.noise)) out.array("graph.noise", &graph_.noise, 1);
+    if (!graph_.walks_rows)
+        out.array("graph.codes", graph_.code_rows.as<std::uint8_t>(), n * graph_.code_stride());
     out.array("graph.factors", graph_.factors.data(), n);
     out.array("graph.links", graph_.links.as<std::uint32_t>(), n * 2 * graph_.width);
     out.array("graph.seeds", graph_.seeds.data(), graph_.seeds.size());
@@ -60,7 +67,13 @@ std::unique_ptr<Index> HnswIndex::from_state(StateReader& in) {
     params.M = in.number("M", P::min_M, P::max_M);
     params.ef_construction = in.number("ef_construction", P::min_ef, P::max_ef);
     params.ef_search = in.number("ef_search", P::min_ef, P::max_ef);
-    params.bits = static_cast<int>(in.number("bits", 1, 8));
+    params.bits = static_cast<int>(in.number("bits", 1, 32));
+    // Arrays that the first files did not have are there only where they say something.
+    if (in.has("params.code_dim")) {
+        params.code_dim = in.values<std::uint32_t>("params.code_dim", 1)[0];
+        if (params.code_dim > Space::max_dim)
+            corrupt("params.code_dim", text("has ", params.code_dim));
+    }
     params.rerank = parse_dtype(in.word("rerank"));
     params.seed = in.number("seed", 0, ~std::uint64_t{0});
     auto index = std::make_unique<HnswIndex>(space_from_state(in), params);
@@ -82,7 +95,10 @@ std::unique_ptr<Index> HnswIndex::from_state(StateReader& in) {
                                      " live and ", graph.dead, " dead ones of ", n));
     if (graph.linked) {
         graph.codes.load(in);
-        graph.code_rows = in.buffer("graph.codes", Element::u8, n * graph.codes.stride());
+        if (in.has("graph.noise")) graph.noise = in.values<float>("graph.noise", 1)[0];
+        if (!(graph.noise >= 0)) corrupt("graph.noise", text("is ", graph.noise));
+        if (!graph.walks_rows)
+            graph.code_rows = in.buffer("graph.codes", Element::u8, n * graph.code_stride());
         graph.factors = in.column<std::uint32_t>("graph.factors", n);
         graph.links = in.buffer("graph.links", Element::u32, n * 2 * graph.width);
         graph.set_seeds(nodes_of(in, "graph.seeds", n));

@@ -136,5 +136,19 @@ template <class Kernel>
     run_last(any_length(kernel), row, i, n, out);
 }
 
+/// Rows that were requested before. The last call repeats a row rather than branch on how many are
+/// left, which no predictor knows; `out` has room for n + 3.
+template <class Kernel>
+[[gnu::always_inline]] inline void run_fetched(const Kernel& kernel, const void* base,
+                                               const std::uint32_t* slots, std::size_t n,
+                                               std::size_t stride, typename Kernel::Out* out) {
+    const Byte* const first = static_cast<const Byte*>(base);
+    const auto row = [&](std::size_t i) { return first + slots[i < n ? i : n - 1] * stride; };
+    for (std::size_t i = 0; i < n; i += 4) {
+        const Byte* const rows[4] = {row(i), row(i + 1), row(i + 2), row(i + 3)};
+        kernel.template run<4>(rows, out + i);
+    }
+}
+
 }  // namespace
 }  // namespace nearfield::kernels

@@ -1,4 +1,5 @@
 // AVX2 with FMA and F16C: every kernel.
+#include "kernels/generic/graph.inl.h"
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/rotate.inl.h"
 #include "kernels/generic/select.inl.h"
@@ -97,6 +98,7 @@ constexpr Kernels avx2_table() {
     table.tile_bf16 = tile_bf16<TileBf16>;
     table.tile_i8 = tile_i8<TileI8>;
     fill_select<F32x8>(table);
+    fill_estimates<BytesAvx2, FinishScalar>(table);
     fill_conversions<F32x8>(table);
     fill_hadamard<F32x8>(table);
     fill_rotation<F32x8>(table);

@@ -1,5 +1,7 @@
 // AVX-VNNI: integer products that add four bytes or two words at once, in 256-bit registers.
 #include "kernels/isa/avx2_blocks.inl.h"
+#include "kernels/generic/graph.inl.h"
+#include "kernels/isa/avx2.inl.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -50,6 +52,7 @@ constexpr Kernels avx2_vnni_table() {
     fill_byte_distances<BytesVnni>(table);
     fill_signed_dot<BytesVnni>(table);
     fill_codes<BytesVnni>(table);
+    fill_estimates<BytesVnni, FinishScalar>(table);
     table.tile_i8 = tile_i8<TileI8>;
     fill_panel_dots<PanelVnni>(table);
     return table;

@@ -102,7 +102,7 @@ constexpr Kernels avx512_table() {
     table.tile_i8 = tile_i8<TileI8>;
     fill_select<F32x16>(table);
     table.visit = visit_avx512;
-    table.estimate = estimate_avx512;
+    fill_estimates<BytesAvx512, FinishAvx512>(table);
     table.pool_insert = pool_insert_avx512;
     fill_conversions<F32x16>(table);
     fill_hadamard<F32x16>(table);

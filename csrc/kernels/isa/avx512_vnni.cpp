@@ -1,5 +1,6 @@
 // AVX-512 VNNI: integer products that add four bytes or two words at once.
 #include "kernels/isa/avx512_blocks.inl.h"
+#include "kernels/isa/avx512_graph.inl.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -59,6 +60,7 @@ constexpr Kernels avx512_vnni_table() {
     fill_byte_distances<BytesVnni>(table);
     fill_signed_dot<BytesVnni>(table);
     fill_codes<BytesVnni>(table);
+    fill_estimates<BytesVnni, FinishAvx512>(table);
     table.tile_i8 = tile_i8<TileI8>;
     fill_panel_dots<PanelVnni>(table);
     return table;

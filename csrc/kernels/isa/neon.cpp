@@ -3,6 +3,7 @@
 
 #include "kernels/generic/bytes.inl.h"
 #include "kernels/generic/convert.inl.h"
+#include "kernels/generic/graph.inl.h"
 #include "kernels/generic/hadamard.inl.h"
 #include "kernels/generic/pack.inl.h"
 #include "kernels/generic/rotate.inl.h"
@@ -323,6 +324,7 @@ constexpr Kernels neon_table() {
     table.tile_bf16 = tile_bf16<TileBf16>;
     table.tile_i8 = tile_i8<TileI8>;
     fill_select<F32x4>(table);
+    fill_estimates<BytesNeon, FinishScalar>(table);
     fill_conversions<F32x4>(table);
     fill_hadamard<F32x4>(table);
     fill_rotation<F32x4>(table);

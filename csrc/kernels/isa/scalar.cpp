@@ -263,6 +263,7 @@ constexpr Kernels scalar_table() {
     table.tile_i8 = tile_i8<TileI8>;
     fill_select<F32x1>(table);
     fill_graph(table);
+    fill_estimates<U8x1, FinishScalar>(table);
     fill_conversions<F32x1>(table);
     fill_hadamard<F32x1>(table);
     fill_rotation<F32x1>(table);

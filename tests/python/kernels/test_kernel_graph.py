@@ -8,14 +8,6 @@ from nearfield._core import kernels
 NO_LINK = np.uint32(0xFFFFFFFF)
 
 
-def keys_of(distances, slots):
-    bits = np.asarray(distances, np.float32).view(np.uint32)
-    flip = np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
-    return ((bits ^ flip).astype(np.uint64) << np.uint64(32)) | (
-        np.asarray(slots, np.uint64) << np.uint64(1)
-    )
-
-
 @pytest.mark.parametrize("width", [16, 32, 48, 256])
 def test_visit_gives_unseen_links_once_and_marks_them(layer, width, rng):
     for count in (0, 1, width - 1, width):
@@ -36,43 +28,54 @@ def test_visit_gives_unseen_links_once_and_marks_them(layer, width, rng):
         assert kernels.visit(layer, row, after)[0].size == 0
 
 
-def test_estimate_agrees_with_float64_at_every_length(layer, rng):
-    for n in range(70):
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_estimate_agrees_with_float64_and_has_the_same_bits_on_every_layer(layer, bits, rng):
+    parts = 8 // bits
+    for n in (*range(20), 63, 64, 65, 130):
+        size = 32 * int(rng.integers(1, 9))
+        query = rng.integers(-127, 128, size * parts).astype(np.int8)
+        codes = rng.integers(0, 256, (n, size)).astype(np.uint8)
         add, scale = rng.standard_normal((2, n)).astype(np.float16)
         factors = add.view(np.uint16).astype(np.uint32) | (
             scale.view(np.uint16).astype(np.uint32) << np.uint32(16)
         )
-        dots = rng.integers(-(2**23), 2**23, n).astype(np.int32)
-        got = kernels.estimate(layer, dots, factors, 0.5, 1e-4, 777)
-        dot_terms = scale.astype(np.float64) * (dots.astype(np.float64) - 777)
-        np.testing.assert_allclose(got, 0.5 * add + 1e-4 * dot_terms, rtol=1e-5, atol=1e-4)
+        got = kernels.estimate(layer, bits, query, codes, factors, (0.5, 1e-4, 777))
+        entries = [codes >> (part * bits) & (2**bits - 1) for part in range(parts)]
+        dots = np.concatenate(entries, 1).astype(np.int64) @ query.astype(np.int64)
+        expected = 0.5 * add + 1e-4 * scale.astype(np.float64) * (dots - 777)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+        scalar = kernels.estimate("scalar", bits, query, codes, factors, (0.5, 1e-4, 777))
+        np.testing.assert_array_equal(got, scalar)
 
 
 @pytest.mark.parametrize("capacity", [1, 7, 10, 64, 200, 900])
-def test_pool_insert_keeps_the_smallest_sorted(layer, capacity, rng):
-    pool = np.empty(0, np.uint64)
+def test_pool_insert_keeps_the_nearest_in_order_and_of_equals_the_earlier(layer, capacity, rng):
+    pool, nodes = np.empty(0, np.float32), np.empty(0, np.uint32)
     slot = 0
     for n in [1, 64, 3, 17, 40, 1, 64, 8, 9, 0, 33] * 8:
         distances = rng.standard_normal(n).astype(np.float32)
-        distances[rng.random(n) < 0.2] = 0.25  # equal ones go by slot
+        distances[rng.random(n) < 0.2] = 0.25
         slots = np.arange(slot, slot + n, dtype=np.uint32)
         slot += n
-        merged = np.sort(np.concatenate([pool, keys_of(distances, slots)]))[:capacity]
-        same = np.flatnonzero(merged[: len(pool)] != pool[: len(merged)])
-        first = same[0] if same.size else len(pool)
+        order = np.argsort(np.concatenate([pool, distances]), kind="stable")[:capacity]
+        merged = np.concatenate([pool, distances])[order]
+        merged_nodes = np.concatenate([nodes, 2 * slots])[order]
+        same = np.flatnonzero(merged_nodes[: len(nodes)] != nodes[: len(merged_nodes)])
+        first = same[0] if same.size else len(nodes)
         changed = len(merged) > len(pool) or same.size > 0
-        pool, lowest = kernels.pool_insert(layer, pool, capacity, distances, slots)
+        pool, nodes, lowest = kernels.pool_insert(layer, pool, nodes, capacity, distances, slots)
         np.testing.assert_array_equal(pool, merged)
-        if changed:
-            assert lowest == first
-        else:
-            assert lowest >= min(capacity, first)
+        np.testing.assert_array_equal(nodes, merged_nodes)
+        assert lowest == first if changed else lowest >= min(capacity, first)
 
 
-def test_pool_insert_keeps_equal_keys_apart(layer, rng):
-    # Two links to one node, as a damaged file may have them.
+def test_pool_insert_takes_two_links_to_one_node(layer, rng):
+    # As a damaged file may have them.
     for n in (2, 5, 16, 32):
         slots = np.repeat(rng.choice(1000, n, replace=False), 2)[:n].astype(np.uint32)
         distances = np.round(rng.standard_normal(1000), 1).astype(np.float32)[slots]
-        pool, _ = kernels.pool_insert(layer, np.empty(0, np.uint64), 64, distances, slots)
-        np.testing.assert_array_equal(pool, np.sort(keys_of(distances, slots)))
+        none = np.empty(0, np.float32), np.empty(0, np.uint32)
+        pool, nodes, _ = kernels.pool_insert(layer, *none, 64, distances, slots)
+        order = np.argsort(distances, kind="stable")
+        np.testing.assert_array_equal(pool, distances[order])
+        np.testing.assert_array_equal(nodes, 2 * slots[order])
