@@ -50,7 +50,7 @@ class IncompatibleVersion(ValueError):
 
 
 class ResourceLimit(MemoryError):
-    """Loading would take more memory than `max_memory` allows; nothing was loaded."""
+    """Loading or adding would take more memory than `max_memory` allows; nothing has changed."""
 
     needed: int = 0
     """Bytes, as far as they were counted."""

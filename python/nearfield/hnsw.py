@@ -2,10 +2,14 @@
 
 from typing import Any
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from nearfield import _core
-from nearfield.index import Index, Neighbors, RangeNeighbors
+from nearfield.arrays import as_matrix
+from nearfield.errors import ResourceLimit
+from nearfield.index import Ids, Index, Neighbors, RangeNeighbors
+from nearfield.iteration import SearchIterator
+from nearfield.progress import Progress, reporting
 
 __all__ = ["HNSW"]
 
@@ -28,13 +32,21 @@ class HNSW(Index):
         Candidates kept while a vector's links are chosen; more makes a better graph, slower.
     ef_search : int, in 1..65536, default 64
         Candidates kept while searching, where `search` is not given its own.
-    bits : {1, 2, 4, 8}, default 4
-        Bits a dimension of the codes that are walked on: dim * bits / 8 bytes a vector.
+    bits : {1, 2, 4, 8, 16, 32}, default 4
+        Bits a dimension of the codes that are walked on: dim * bits / 8 bytes a vector. 16 and 32
+        make no codes: vectors are walked on, stored as float16 or float32 whatever `rerank` is.
+    code_dim : int, in 0..dim, default 0
+        Dimensions that codes keep: those in which the vectors vary most. 0 keeps as few as rank the
+        neighbors in a sample well where dim >= 384 and that halves the codes, else all; dim always
+        keeps all. Under "dot" all are kept.
     rerank : {"float16", "float32", "bfloat16", "int8"}, default "float16"
         How vectors are stored; distances returned are exact for what is stored.
     seed : int, default 0
         The same vectors, calls, parameters and seed give the same index, whatever the number of
         threads.
+    max_memory : int, optional
+        Bytes that the index may take; `add` raises ResourceLimit where more vectors would exceed
+        them. Building takes as much again for a while. Not saved with the index.
 
     Notes
     -----
@@ -59,6 +71,7 @@ class HNSW(Index):
     array([7])
     """
 
+    _max_memory: int | None = None
     _SAVED_PARAMS = ("dim", "metric", "M", "ef_construction", "bits", "rerank", "seed")
 
     def __init__(
@@ -70,17 +83,56 @@ class HNSW(Index):
         *,
         ef_search: int = 64,
         bits: int = 4,
+        code_dim: int = 0,
         rerank: str = "float16",
         seed: int = 0,
+        max_memory: int | None = None,
     ) -> None:
         self._core: _core.HnswIndex
         super().__init__(
-            _core.HnswIndex(dim, metric, M, ef_construction, ef_search, bits, rerank, seed)
+            _core.HnswIndex(
+                dim, metric, M, ef_construction, ef_search, bits, code_dim, rerank, seed
+            )
         )
+        rerank = {16: "float16", 32: "float32"}.get(bits, rerank)
         self._params = {
             "dim": dim, "metric": metric, "M": M, "ef_construction": ef_construction,
-            "bits": bits, "rerank": rerank, "seed": seed,
+            "bits": bits, "code_dim": code_dim, "rerank": rerank, "seed": seed,
         }  # fmt: skip
+        if max_memory is not None and max_memory < 0:
+            raise ValueError(f"max_memory must be at least 0, got {max_memory}")
+        self._max_memory = max_memory
+
+    @classmethod
+    def _from_core(cls, core: _core.Index, fields: dict[str, Any]) -> Index:
+        index = super()._from_core(core, fields)
+        index._params["code_dim"] = core.code_dim  # type: ignore[attr-defined]
+        return index
+
+    def add(
+        self,
+        vectors: ArrayLike,
+        ids: Ids | None = None,
+        *,
+        threads: int = 0,
+        progress: Progress = False,
+    ) -> NDArray[Any]:
+        """Add vectors; see `Index.add`. Raises ResourceLimit beyond `max_memory`."""
+        if self._max_memory is not None:
+            vectors = as_matrix(vectors, "vectors")
+            self._require_room(1 if vectors.ndim == 1 else len(vectors))
+        return super().add(vectors, ids, threads=threads, progress=progress)
+
+    def _require_room(self, more: int) -> None:
+        needed = (len(self) + more) * self._core.vector_bytes
+        if self._max_memory is None or needed <= self._max_memory:
+            return
+        error = ResourceLimit(
+            f"vectors must fit max_memory ({self._max_memory:,} bytes), got {more:,} more, with "
+            f"which the index would take {needed:,}"
+        )
+        error.needed, error.limit = needed, self._max_memory
+        raise error
 
     @property
     def ef_search(self) -> int:
@@ -90,6 +142,20 @@ class HNSW(Index):
     @ef_search.setter
     def ef_search(self, ef_search: int) -> None:
         self._core.ef_search = ef_search
+
+    def optimize(self, *, threads: int = 0, progress: Progress = False) -> None:
+        """Mend the graph round what was removed, give its room back, and order nodes for speed.
+
+        Worth calling after many small additions, updates or removals; adding everything at once
+        leaves nothing to gain. Answers stay as good; ids and their order stay as they are.
+
+        Parameters
+        ----------
+        threads, progress
+            As for `add`.
+        """
+        with self._writing, reporting(progress, "optimize") as report:
+            self._core.optimize(threads, report)
 
     def search(
         self,
@@ -135,6 +201,11 @@ class HNSW(Index):
         About ef_search * M distances per query. Thread-safe beside other searches; waits while the
         index is being changed.
         """
+        if filter is None and self._strings is None:
+            ef = -1 if ef_search is None else ef_search
+            found = _core.search_one(self._core, Neighbors, queries, k, ef, threads)
+            if found is not None:
+                return found  # type: ignore[no-any-return]
         return self._search(queries, k, filter, threads, ef_search=_as_ef(ef_search))
 
     def range_search(
@@ -170,6 +241,49 @@ class HNSW(Index):
             If queries have another dim or hold NaN or infinity, or radius is NaN.
         """
         return self._range_search(queries, radius, filter, threads, ef_search=_as_ef(ef_search))
+
+    def iter_search(
+        self, query: ArrayLike, k: int = 10, *, ef_search: int | None = None, filter: Any = None
+    ) -> SearchIterator:
+        """Give neighbors page by page, for when it is not known how many will be needed.
+
+        Parameters
+        ----------
+        query : array_like, shape (dim,)
+        k : int, at least 1, default 10
+            Neighbors a page.
+        ef_search : int, in 1..65536, optional
+            As for `search`; it grows with what is asked for.
+        filter : optional
+            As for `search`.
+
+        Returns
+        -------
+        SearchIterator
+            Its `next` gives `Neighbors` of k, the last one fewer; every vector comes once. Asking
+            for all costs about twice the last search.
+
+        Raises
+        ------
+        ValueError
+            If the query has another shape or k < 1. Iterating raises RuntimeError once the index
+            has changed.
+
+        Examples
+        --------
+        >>> import nearfield as nf, numpy as np
+        >>> index = nf.HNSW(dim=2, metric="l2")
+        >>> _ = index.add(np.arange(10, dtype=np.float32).reshape(5, 2))
+        >>> [page.ids.tolist() for page in index.iter_search([0.0, 0.0], k=2)]
+        [[0, 1], [2, 3], [4]]
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        vector = as_matrix(query, "query")
+        if vector.shape != (self.dim,):
+            raise ValueError(f"query must have shape ({self.dim},), got {vector.shape}")
+        ef = max(_as_ef(ef_search) or self.ef_search, k)
+        return SearchIterator(self, vector, k, filter, ef)
 
     def count_work(
         self, queries: ArrayLike, k: int = 10, *, ef_search: int | None = None, filter: Any = None

@@ -25,7 +25,7 @@ def built(data):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16, 32])
 def test_recall_is_high_for_every_metric_and_code(metric, bits, data):
     vectors, queries = data
     index = nf.HNSW(DIM, metric, M=8, ef_construction=60, bits=bits)
@@ -170,7 +170,10 @@ def test_progress_runs_from_nothing_to_all(data):
         ({"M": 129}, r"M must be in 4\.\.128, got 129"),
         ({"ef_construction": 0}, "ef_construction must be at least 1, got 0"),
         ({"ef_search": 70_000}, r"ef_search must be in 1\.\.65536, got 70000"),
-        ({"bits": 3}, "bits must be 1, 2, 4 or 8, got 3"),
+        ({"bits": 3}, "bits must be 1, 2, 4, 8, 16 or 32, got 3"),
+        ({"code_dim": -1}, "code_dim must be at least 0, got -1"),
+        ({"code_dim": 70_000}, r"code_dim must be in 0\.\.65536, got 70000"),
+        ({"max_memory": -1}, "max_memory must be at least 0, got -1"),
         ({"rerank": "float8"}, "dtype must be one of .* got 'float8'"),
         ({"metric": "euclid"}, "metric must be one of .* got 'euclid'"),
         ({"dim": 0}, r"dim must be in 1\.\.65536, got 0"),
@@ -186,3 +189,55 @@ def test_ef_search_below_k_is_refused(built, data):
         built.search(data[1], k=20, ef_search=15)
     with pytest.raises(ValueError, match=r"ef_search must be in 1\.\.65536, got 0"):
         built.search(data[1], ef_search=0)
+
+
+def test_iter_search_gives_every_vector_once_and_nearly_in_order(built, data, rng):
+    vectors, queries = data
+    pages = list(built.iter_search(queries[0], k=300))
+    assert [len(page.ids) for page in pages] == [300] * 13 + [100]
+    ids = np.concatenate([page.ids for page in pages])
+    assert np.array_equal(np.sort(ids), np.arange(N))
+    expected = np.argsort(exact_distances(vectors, queries[:1], "l2")[0])
+    for start in range(0, N, 300):
+        part = slice(start, start + 300)
+        assert len(np.intersect1d(ids[part], expected[part])) > 0.9 * len(ids[part])
+
+
+def test_iter_search_goes_on_where_it_stopped_and_keeps_to_a_filter(built, data):
+    _, queries = data
+    allowed = np.arange(0, N, 7)
+    pages = built.iter_search(queries[1], filter=allowed)
+    first, second = next(pages), next(pages)
+    both = built.search(queries[1], k=20, ef_search=200, filter=allowed)
+    assert len(np.intersect1d(np.concatenate([first.ids, second.ids]), both.ids)) >= 19
+    assert first.distances[-1] <= second.distances[0]
+    rest = [id for page in pages for id in page.ids.tolist()]
+    assert sorted([*first.ids, *second.ids, *rest]) == allowed.tolist()
+
+
+def test_iterating_over_an_index_that_changed_is_an_error(rng):
+    index = nf.HNSW(8, "l2")
+    index.add(rng.standard_normal((400, 8), dtype=np.float32), ids=[f"v{i}" for i in range(400)])
+    for change in (
+        lambda: index.add(np.ones((1, 8), np.float32), ids=["new"]),
+        lambda: index.remove(["v3"]),
+        lambda: index.update(["v4"], np.zeros((1, 8), np.float32)),
+        lambda: index.compact(),
+    ):
+        pages = index.iter_search(np.zeros(8, np.float32))
+        assert next(pages).ids.shape == (10,)
+        change()
+        with pytest.raises(RuntimeError, match="index must not change"):
+            next(pages)
+
+
+@pytest.mark.parametrize(
+    ("query", "k", "message"),
+    [
+        (np.zeros((1, 48)), 10, r"query must have shape \(48,\), got \(1, 48\)"),
+        (np.zeros(48), 0, "k must be at least 1, got 0"),
+    ],
+)
+def test_iter_search_refuses_bad_input(query, k, message, built):
+    with pytest.raises(ValueError, match=message):
+        built.iter_search(query, k)
