@@ -185,6 +185,7 @@ def test_a_wheel_stays_under_3_mb():
     if nf.build_config()["sanitizer"]:
         pytest.skip("a sanitizer build is never packed")
     modules = Path(nf._core.__file__).parent.glob("*.so")
-    others = [path for path in PYTHON.rglob("*") if path.suffix in (".py", ".pyi", ".jsonl", ".html")]
+    kinds = {".py", ".pyi", ".jsonl", ".html"}
+    others = [path for path in PYTHON.rglob("*") if path.suffix in kinds]
     packed = sum(len(zlib.compress(path.read_bytes())) for path in (*modules, *others))
     assert packed < 3e6, f"{packed / 1e6:.1f} MB"
