@@ -198,14 +198,14 @@ void check_values(const Kernels& k, const Kernels& s) {
         s.to_i8(values.data(), length, 0.9f, scalar_bytes.data());
         compare("to_i8", bytes, scalar_bytes, 0.0);
         const std::vector<float> middle(values.rbegin(), values.rend());
-        std::vector<float> got = values, want = values;
-        for (const auto& [table, x] : {std::pair{&k, &got}, std::pair{&s, &want}}) {
+        std::vector<float> turned = values, expected = values;
+        for (const auto& [table, x] : {std::pair{&k, &turned}, std::pair{&s, &expected}}) {
             table->centre(x->data(), middle.data(), 0.3f, length, x->data());
             table->fold(x->data(), length);
             table->multiply(values.data(), length, x->data());
             x->push_back(table->largest(x->data(), length));
         }
-        compare("centre, fold, multiply, largest", got, want, 0.0);
+        compare("centre, fold, multiply, largest", turned, expected, 0.0);
     }
     for (std::size_t length = 1; length <= n; length *= 2) {
         std::vector<float> got = values, want = values;
