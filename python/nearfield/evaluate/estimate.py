@@ -97,7 +97,7 @@ def estimate(
     if n < 0:
         raise ValueError(f"n must be at least 0, got {n}")
     least, most = SAMPLE_ROWS
-    rows = min(n, max(least, min(most, math.ceil(SAMPLE_BYTES / (4 * dim)))))
+    rows = min(n, max(least, min(most, math.ceil(SAMPLE_BYTES / (4 * max(dim, 1))))))
     lists = lists_made = 1
     if kind == "ivfpq":  # a sample cannot fill as many lists
         lists = params.get("nlist") or max(1, min(int(2 * math.sqrt(n)), n // ROWS_A_LIST))
