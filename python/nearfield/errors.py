@@ -1,6 +1,11 @@
 """The exceptions that are ours; everything else is a ValueError or TypeError."""
 
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # importing it takes longer than all the rest of this package's Python
+    from pathlib import Path
 
 __all__ = [
     "CorruptCollection",

@@ -158,8 +158,12 @@ class IVFPQ(Index):
 
     @property
     def nprobe(self) -> int:
-        """Lists opened by a search that is not given its own number; may be set."""
-        return self._core.nprobe
+        """Lists opened by a search that is not given its own number; may be set.
+
+        Never more than there are lists, once these are known.
+        """
+        nprobe: int = self._core.nprobe
+        return min(nprobe, self.nlist) if self.trained else nprobe
 
     @nprobe.setter
     def nprobe(self, nprobe: int) -> None:

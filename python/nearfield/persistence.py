@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,8 @@ from nearfield.errors import CorruptIndex, IncompatibleVersion
 from nearfield.progress import Progress, reporting
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nearfield.index import Index
 
 __all__ = ["FileInfo", "SectionInfo", "load", "verify"]
@@ -217,6 +218,8 @@ def _as_strings(core: _core.Index, arrays: dict[str, NDArray[Any]]) -> StringIds
 
 
 def _as_info(path: PathLike, found: dict[str, Any]) -> FileInfo:
+    from pathlib import Path  # late: importing it takes longer than importing all of ours
+
     return FileInfo(
         Path(os.fspath(path)),
         found["kind"],

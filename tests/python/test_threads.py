@@ -24,9 +24,13 @@ LONG_SEARCH = """
 """
 
 
+# A shell starts what it runs in the background with Ctrl-C ignored, and children inherit that.
+HEAR_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def run_python(code, timeout=60, **environment):
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [sys.executable, "-c", HEAR_CTRL_C + textwrap.dedent(code)],
         capture_output=True, text=True, timeout=timeout, check=False,
         env={**os.environ, **environment},
     )  # fmt: skip

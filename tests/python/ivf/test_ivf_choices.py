@@ -1,5 +1,7 @@
 """nearfield.build and nearfield.estimate know inverted lists."""
 
+import warnings
+
 import numpy as np
 import pytest
 from clusters import clustered, recall
@@ -34,3 +36,16 @@ def test_lists_take_what_was_estimated(params, rng):
     index.train(vectors)
     index.add(vectors)
     assert told.bytes["total"] == pytest.approx(index.stats()["bytes"]["total"], rel=0.1)
+
+
+def test_fewer_lists_than_the_default_nprobe_are_all_opened():
+    vectors = np.random.default_rng(0).standard_normal((300, 8), dtype=np.float32)
+    index = nf.IVFPQ(8, "l2")
+    assert index.nprobe == 16
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so few vectors make a poor sample
+        index.train(vectors)
+    index.add(vectors)
+    assert index.nlist < 16
+    assert index.nprobe == index.nlist
+    assert index.evaluate(vectors[:20], k=5).recall.mean == 1.0
