@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "core/column.h"
+#include "core/workers.h"
 #include "index/hnsw/beam.h"
 #include "index/hnsw/graph.h"
 #include "index/index.h"
@@ -56,9 +56,7 @@ class HnswIndex final : public Index {
 
   private:
     struct Worker;
-    class Lease;
     class Query;
-    friend class Lease;
 
     // hnsw_insert.cpp
     void rebuild(const MatrixView& rows, const Slot* slots, const Run& run);
@@ -86,8 +84,7 @@ class HnswIndex final : public Index {
     std::size_t unconnected_ = 0;   // vectors added since reachability was last made sure of
 
     // Searching needs memory that is worth keeping: visited marks, pools, a query's codes.
-    mutable std::mutex workers_mutex_;
-    mutable std::vector<std::unique_ptr<Worker>> workers_;
+    mutable Workers<Worker> workers_;
 };
 
 }  // namespace nearfield

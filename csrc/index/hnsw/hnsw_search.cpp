@@ -149,7 +149,7 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
     const Query query(*this, params, filter);
     const std::size_t k = params.k, dim = space_.dim();
     if (queries.rows == 1 && !query.scan()) {
-        Lease worker(*this);
+        auto worker = workers_.borrow(*this);
         worker->prepared.resize(dim);
         const float* const ready = space_.prepare(queries.row(0), worker->prepared.data());
         const std::size_t bytes = graph_.links.size() + graph_.size() * graph_.walked().stride;
@@ -164,7 +164,7 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
     const std::size_t piece =
         query.scan() ? 1 : std::clamp(queries.rows / threads / 4, beams_at_once, queries_a_piece);
     parallel_for(run, queries.rows, piece, [&](std::size_t begin, std::size_t end, std::size_t) {
-        Lease worker(*this);
+        auto worker = workers_.borrow(*this);
         worker->prepared.resize(beams_at_once * dim);
         const auto ready = [&](std::size_t i, std::size_t b) {
             return space_.prepare(queries.row(i), &worker->prepared[b * dim]);
@@ -191,7 +191,7 @@ void HnswIndex::range_rows(const MatrixView& queries, float radius, const Search
     const Query query(*this, params, filter);
     const std::size_t dim = space_.dim();
     parallel_for(run, queries.rows, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
-        Lease worker(*this);
+        auto worker = workers_.borrow(*this);
         worker->prepared.resize(dim);
         for (std::size_t i = begin; i < end; ++i) {
             const float* const ready = space_.prepare(queries.row(i), worker->prepared.data());

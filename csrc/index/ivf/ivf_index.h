@@ -3,11 +3,11 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "core/column.h"
+#include "core/workers.h"
 #include "index/index.h"
 #include "index/ivf/inverted_lists.h"
 #include "kernels/kernels.h"
@@ -72,7 +72,6 @@ class IvfIndex final : public Index {
 
   private:
     struct Worker;
-    class Lease;
     class Search;
 
     void check_lists() const;
@@ -88,8 +87,7 @@ class IvfIndex final : public Index {
     Column<Slot> list_of_;       // by slot
     VectorStore vectors_;        // no rows without rerank
 
-    mutable std::mutex workers_mutex_;
-    mutable std::vector<std::unique_ptr<Worker>> workers_;
+    mutable Workers<Worker> workers_;
 };
 
 }  // namespace nearfield

@@ -27,7 +27,7 @@ void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchP
                            ? missed[0]
                            : missed[kernels::bits_index(params_.codes.bits)];
     parallel_for(run, queries.rows, 1, [&](std::size_t q, std::size_t, std::size_t) {
-        Lease worker(*this);
+        auto worker = workers_.borrow(*this);
         const MatrixView ready = space_.prepare(queries.slice(q, q + 1), worker->prepared);
         search.reserve(*worker, 1);
         worker->found.clear();

@@ -232,7 +232,7 @@ void IvfIndex::search_rows(const MatrixView& queries, const SearchParams& params
     const std::size_t piece =
         std::clamp<std::size_t>((queries.rows + threads - 1) / threads, 1, queries_at_once);
     parallel_for(run, queries.rows, piece, [&](std::size_t begin, std::size_t end, std::size_t) {
-        Lease worker(*this);
+        auto worker = workers_.borrow(*this);
         const MatrixView ready = space_.prepare(queries.slice(begin, end), worker->prepared);
         if (search.listed())
             search.run_listed(*worker, ready, out + begin * params.k);

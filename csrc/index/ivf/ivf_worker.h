@@ -40,31 +40,4 @@ struct IvfIndex::Worker {
     std::uint64_t scanned = 0, measured = 0, opened = 0;
 };
 
-/// A worker for as long as this lives.
-class IvfIndex::Lease {
-  public:
-    explicit Lease(const IvfIndex& index) : index_(index) {
-        {
-            const std::lock_guard lock(index_.workers_mutex_);
-            if (!index_.workers_.empty()) {
-                worker_ = std::move(index_.workers_.back());
-                index_.workers_.pop_back();
-            }
-        }
-        if (!worker_) worker_ = std::make_unique<Worker>(index_);
-    }
-    ~Lease() {
-        const std::lock_guard lock(index_.workers_mutex_);
-        index_.workers_.push_back(std::move(worker_));
-    }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    Worker& operator*() { return *worker_; }
-    Worker* operator->() { return worker_.get(); }
-
-  private:
-    const IvfIndex& index_;
-    std::unique_ptr<Worker> worker_;
-};
-
 }  // namespace nearfield
