@@ -21,9 +21,10 @@ from nearfield.demo.corpus import (
     korean_passages,
     standard_library_passages,
 )
-from nearfield.demo.map import MapQuestion, write_map
+from nearfield.demo.map import write_map
 from nearfield.demo.report import Measurement, fitted, measure, table
 from nearfield.embed import Encoder, default_cache_dir
+from nearfield.explore.page import Question
 from nearfield.hnsw import HNSW
 from nearfield.viz import layout, plot_recall_qps
 
@@ -236,7 +237,7 @@ def _draw(
     queries = library.encoder.encode_query(list(asked))
     points = layout(np.concatenate([library.vectors, queries]), progress=True)
     questions = [
-        MapQuestion(text, (float(x), float(y)), [answer.row for answer in found])
+        Question(text, (float(x), float(y)), [answer.row for answer in found])
         for text, (x, y), found in zip(asked, points[n:], answers, strict=True)
     ]
     subject = (

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import colorsys
-import json
 import warnings
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from nearfield._optional import import_extra
 from nearfield.arrays import as_matrix
 from nearfield.explore.graph import KnnGraph, knn_graph
+from nearfield.explore.page import GREY, Group, Label, write_page
 from nearfield.explore.topics import Topics
 from nearfield.viz import layout
 
 __all__ = ["map_points", "write_map"]
 
-_SHOWN_CHARACTERS = 300
-_GREY = "#b8bec7"
 # Fonts with Hangul, where they are installed, after matplotlib's own.
 _FONTS = ("DejaVu Sans", "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Malgun Gothic",
           "Apple SD Gothic Neo")  # fmt: skip
@@ -168,7 +165,15 @@ def write_map(
     names = ["texts"] if topics is None else [topics.name(i) for i in range(len(topics))]
     colours = _colours(len(names))
     if path.suffix == ".html":
-        _write_page(path, places, texts, titles, labels, names, colours, title)
+        shown = [
+            Label(name, _middle(places[labels == number]), int((labels == number).sum()), number)
+            for number, name in enumerate(names if len(names) > 1 else [])
+        ]
+        write_page(
+            path, places, texts, title=title, titles=titles, labels=shown, members=labels.tolist(),
+            groups=[Group(*both) for both in zip(names, colours, strict=True)], grouping="Topics",
+            rest="in no topic",
+        )  # fmt: skip
     elif path.suffix in (".png", ".svg", ".pdf"):
         _write_picture(path, places, labels, names, colours, title)
     else:
@@ -185,42 +190,13 @@ def _colours(count: int) -> list[str]:
     return found
 
 
-def _write_page(
-    path: Path,
-    places: NDArray[np.float64],
-    texts: Sequence[str],
-    titles: Sequence[str] | None,
-    labels: NDArray[np.int64],
-    names: list[str],
-    colours: list[str],
-    title: str,
-) -> None:
-    rows = []
-    for number, text in enumerate(texts):
-        x, y = places[number].tolist()
-        shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + " …"
-        name = titles[number] if titles is not None else ""
-        rows.append([round(x, 3), round(y, 3), int(labels[number]), name, shown])
-    content = {
-        "title": title, "points": rows, "grey": _GREY,
-        "topics": [
-            {"name": name, "colour": colour, "at": _middle(places[labels == number])}
-            for number, (name, colour) in enumerate(zip(names, colours, strict=True))
-        ],
-    }  # fmt: skip
-    template = files("nearfield.explore").joinpath("map.html").read_text("utf-8")
-    # "</script>" in a text must not end the script, whatever its case.
-    data = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
-    path.write_text(template.replace("/*DATA*/null", data), "utf-8")
-
-
-def _middle(places: NDArray[np.float64]) -> list[float]:
+def _middle(places: NDArray[np.float64]) -> tuple[float, float]:
     """The member nearest to the median: a name stands where there are points."""
     if not len(places):
-        return [0.0, 0.0]
+        return 0.0, 0.0
     centre = np.median(places, axis=0)
     nearest = places[np.square(places - centre).sum(axis=1).argmin()]
-    return [round(float(value), 3) for value in nearest]
+    return round(float(nearest[0]), 3), round(float(nearest[1]), 3)
 
 
 def _write_picture(
@@ -239,7 +215,7 @@ def _write_picture(
     known = {font.name for font in manager.ttflist}
     fonts = [name for name in _FONTS if name in known]
     rest = labels < 0
-    axes.scatter(*places[rest].T, s=size, c=_GREY, alpha=0.5, linewidths=0)
+    axes.scatter(*places[rest].T, s=size, c=GREY, alpha=0.5, linewidths=0)
     for number, colour in enumerate(colours):
         axes.scatter(*places[labels == number].T, s=size, c=colour, alpha=0.75, linewidths=0)
     for number, name in enumerate(names[:20]):

@@ -4,7 +4,8 @@ import re
 import numpy as np
 
 from nearfield.demo.corpus import Passage
-from nearfield.demo.map import MapQuestion, write_map
+from nearfield.demo.map import write_map
+from nearfield.explore.page import Question
 
 
 def written_data(path):
@@ -18,13 +19,14 @@ def test_map_holds_every_passage_and_question_and_loads_nothing(tmp_path):
         Passage("b", "읽기", "읽는다.", "ko"),
     ]
     points = np.array([[0, 1], [2, 3.14159]], np.float32)
-    question = MapQuestion("어떻게 읽나요?", (1.0, 2.0), [1, 0])
+    question = Question("어떻게 읽나요?", (1.0, 2.0), [1, 0])
     write_map(tmp_path / "map.html", passages, points, [question], "A title")
     html, data = written_data(tmp_path / "map.html")
     assert data["points"] == [
-        [0.0, 1.0, "en", "json.loads", "Read JSON."],
-        [2.0, 3.142, "ko", "읽기", "읽는다."],
+        [0.0, 1.0, 0, "json.loads", "Read JSON."],
+        [2.0, 3.142, 1, "읽기", "읽는다."],
     ]
+    assert [group["name"] for group in data["groups"]] == ["English", "Korean"]
     assert data["questions"] == [{"text": "어떻게 읽나요?", "x": 1.0, "y": 2.0, "answers": [1, 0]}]
     assert data["title"] == "A title"
     assert not re.search(r"https?://|\bsrc=|<link|@import|fetch\(", html)
@@ -48,6 +50,6 @@ def test_map_labels_modules_that_lie_together_and_not_those_scattered(tmp_path):
     points = np.concatenate([together, scattered]).astype(np.float32)
     write_map(tmp_path / "map.html", passages, points, [], "")
     _, data = written_data(tmp_path / "map.html")
-    ((name, x, y, size),) = data["labels"]
+    ((name, x, y, size, _),) = data["labels"]
     assert (name, size) == ("dates", 40)
     assert abs(x - 5) < 0.2 and abs(y - 5) < 0.2

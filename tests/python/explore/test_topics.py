@@ -106,15 +106,15 @@ def test_the_page_holds_every_point_topic_and_text_and_nothing_escapes(tmp_path,
     assert len(data["points"]) == 180
     assert data["points"][0][4] == texts[0]
     assert text.count("</script>") == 1
-    assert [topic["name"] for topic in data["topics"]] == [found.name(i) for i in range(3)]
-    assert len({topic["colour"] for topic in data["topics"]}) == 3
+    assert [topic["name"] for topic in data["groups"]] == [found.name(i) for i in range(3)]
+    assert len({topic["colour"] for topic in data["groups"]}) == 3
     assert "http" not in text  # nothing is fetched
 
 
 def test_a_map_without_topics_and_as_a_picture(tmp_path, texts_and_vectors):
     texts, vectors, _ = texts_and_vectors
     write_map(tmp_path / "plain.html", vectors[:, :2], texts)
-    assert page_data(tmp_path / "plain.html")[0]["topics"][0]["name"] == "texts"
+    assert page_data(tmp_path / "plain.html")[0]["groups"][0]["name"] == "texts"
     pytest.importorskip("matplotlib", reason="needs the extra viz")
     found = topics(texts, vectors, 3)
     for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
