@@ -16,5 +16,6 @@ PYBIND11_MODULE(_core, m) {
     bind_ivf(m);
     bind_search_one(m);
     bind_exact(m);
+    bind_state(m);
     bind_storage(m);
 }

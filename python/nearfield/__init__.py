@@ -28,7 +28,7 @@ from nearfield.kmeans import KMeans
 from nearfield.persistence import FileInfo, load, verify
 
 if TYPE_CHECKING:
-    from nearfield import collection, embed, evaluate, explore, formats, quantize, text, viz
+    from nearfield import collection, compat, embed, evaluate, explore, formats, quantize, text, viz
     from nearfield.collection import Collection
     from nearfield.evaluate.build import build
     from nearfield.evaluate.estimate import estimate
@@ -65,6 +65,7 @@ __all__ = [
     "build_config",
     "collection",
     "compare_metrics",
+    "compat",
     "embed",
     "estimate",
     "evaluate",
@@ -88,7 +89,9 @@ __all__ = [
 ]
 
 # Imported when first named, so that `import nearfield` stays quick.
-_MODULES = ("collection", "embed", "evaluate", "explore", "formats", "quantize", "text", "viz")
+_MODULES = (
+    "collection", "compat", "embed", "evaluate", "explore", "formats", "quantize", "text", "viz",
+)  # fmt: skip
 _FUNCTIONS = dict.fromkeys(("build", "compare_metrics", "estimate"), "evaluate")
 _FUNCTIONS["Collection"] = "collection"
 _FUNCTIONS |= dict.fromkeys(("anomalies", "mmr", "near_duplicates", "recommend"), "explore")

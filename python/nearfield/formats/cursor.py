@@ -15,18 +15,24 @@ __all__ = ["Cursor"]
 
 
 class Cursor:
-    """A place in a mapped file; little-endian numbers are taken from there on."""
+    """A place in a mapped file, or in bytes; little-endian numbers are taken from there on."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = path.stat().st_size
-        self._data = np.memmap(path, np.uint8, mode="r") if self.size else np.empty(0, np.uint8)
+    def __init__(self, source: Path | bytes) -> None:
+        self.path = source if isinstance(source, Path) else None
+        self._data: NDArray[np.uint8]
+        if isinstance(source, bytes):
+            self._data = np.frombuffer(source, np.uint8)
+        elif source.stat().st_size:
+            self._data = np.memmap(source, np.uint8, mode="r")
+        else:
+            self._data = np.empty(0, np.uint8)
+        self.size = len(self._data)
         self.at = 0
 
     def broken(self, what: str) -> CorruptIndex:
         """Make the error that says what is wrong here."""
-        error = CorruptIndex(f"{self.path}: {what}")
-        error.path, error.offset = str(self.path), self.at
+        error = CorruptIndex(f"{self.path or 'bytes'}: {what}")
+        error.path, error.offset = str(self.path) if self.path else None, self.at
         return error
 
     def take(self, format: str, what: str) -> Any:

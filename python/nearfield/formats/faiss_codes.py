@@ -9,11 +9,27 @@ from numpy.typing import NDArray
 
 from nearfield.formats.cursor import Cursor
 
-__all__ = ["ProductCodes", "ScalarCodes"]
+__all__ = ["ProductCodes", "ScalarCodes", "pair_nibbles", "scalar_width"]
 
 _8_BIT, _4_BIT, _8_BIT_UNIFORM, _4_BIT_UNIFORM, _FLOAT16 = 0, 1, 2, 3, 4
 _8_BIT_DIRECT, _BFLOAT16, _8_BIT_SIGNED = 5, 7, 8
+_KINDS = [0, 1, 2, 3, 4, 5, 7, 8]
 _ROWS_A_TIME = 1 << 12
+
+
+def scalar_width(dim: int, kind: int) -> int | None:
+    """Bytes of a code; None for a type that is not known here."""
+    if kind not in _KINDS:
+        return None
+    if kind in (_FLOAT16, _BFLOAT16):
+        return 2 * dim
+    return (dim + 1) // 2 if kind in (_4_BIT, _4_BIT_UNIFORM) else dim
+
+
+def pair_nibbles(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Two codes of 4 bits a byte, (n, 2 m) to (n, m); the first is the low half."""
+    both: NDArray[np.uint8] = np.bitwise_or(codes[:, ::2], codes[:, 1::2] << np.uint8(4))
+    return both
 
 
 class ScalarCodes(NamedTuple):
@@ -33,16 +49,12 @@ class ScalarCodes(NamedTuple):
         file.between("Q", "the scalar quantizer's d", dim, dim)
         width = int(file.take("Q", "code_size"))
         trained = file.vector("<f4", "trained values")
-        widths = {
-            _8_BIT: dim, _8_BIT_UNIFORM: dim, _8_BIT_DIRECT: dim, _8_BIT_SIGNED: dim,
-            _4_BIT: (dim + 1) // 2, _4_BIT_UNIFORM: (dim + 1) // 2,
-            _FLOAT16: 2 * dim, _BFLOAT16: 2 * dim,
-        }  # fmt: skip
-        if kind not in widths:
-            raise file.broken(f"the scalar quantizer's type must be in {[*widths]}, got {kind}")
+        expected = scalar_width(dim, kind)
+        if expected is None:
+            raise file.broken(f"the scalar quantizer's type must be in {_KINDS}, got {kind}")
         values = {_8_BIT: 2 * dim, _4_BIT: 2 * dim, _8_BIT_UNIFORM: 2, _4_BIT_UNIFORM: 2}
-        if width != widths[kind] or len(trained) != values.get(kind, len(trained)):
-            message = f"a scalar quantizer of type {kind} must have codes of {widths[kind]} bytes"
+        if width != expected or len(trained) != values.get(kind, len(trained)):
+            message = f"a scalar quantizer of type {kind} must have codes of {expected} bytes"
             raise file.broken(f"{message}, got {width}, and {len(trained)} trained values")
         return cls(dim, kind, trained, width)
 

@@ -15,7 +15,7 @@ from nearfield.formats.cursor import Cursor
 from nearfield.formats.faiss_codes import ProductCodes, ScalarCodes
 from nearfield.hnsw import HNSW
 
-__all__ = ["read_faiss"]
+__all__ = ["list_sizes", "read_faiss"]
 
 _MOST_ROWS = 2**32 - 2
 _MOST_DIM = 65_536
@@ -244,7 +244,7 @@ def _lists(file: Cursor, kind: str, depth: int) -> _Part:
     vectors = np.empty((head.n, head.dim), np.float32)
     ids = np.empty(head.n, np.int64)
     at = 0
-    for number, size in _list_sizes(file, nlist, width):
+    for number, size in list_sizes(file, nlist, width):
         if size > head.n - at:
             raise file.broken(f"lists must hold {head.n} vectors together, got more")
         rows = file.array("u1", size * width, "a list").reshape(size, width)
@@ -258,7 +258,8 @@ def _lists(file: Cursor, kind: str, depth: int) -> _Part:
     return _Part(head.metric, vectors, _distinct(file, ids), False)
 
 
-def _list_sizes(file: Cursor, nlist: int, width: int) -> list[tuple[int, int]]:
+def list_sizes(file: Cursor, nlist: int, width: int) -> list[tuple[int, int]]:
+    """Take the head of inverted lists: number and size of each that follows."""
     kind = _fourcc(file)
     if kind == "il00":
         return []

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearfield.formats.cursor import Cursor
 from nearfield.hnsw import HNSW
 
-__all__ = ["read_hnswlib"]
+__all__ = ["HnswlibRows", "read_hnswlib", "read_rows"]
 
 _MOST = 2**32 - 2
+
+
+class HnswlibRows(NamedTuple):
+    """What a file holds apart from its graph."""
+
+    vectors: NDArray[np.float32]
+    """(n, dim)"""
+    labels: NDArray[np.int64]
+    """(n,); hnswlib's are unsigned, the bits are the same."""
+    deleted: NDArray[np.bool_]
+    """(n,)"""
+    max_elements: int
+    M: int
+    ef_construction: int
 
 
 def read_hnswlib(
@@ -49,9 +64,24 @@ def read_hnswlib(
     Nothing in the file is believed: every count is compared with its length. "ip" distances of
     hnswlib are 1 - q.x, nearfield's are -q.x.
     """
+    held = read_rows(path, dim)
+    params = {
+        "M": min(max(held.M, 4), 128),
+        "ef_construction": min(held.ef_construction, 65_536),
+        **params,
+    }
+    index = HNSW(held.vectors.shape[1], metric, **params)
+    live = ~held.deleted
+    if live.any():
+        index.add(held.vectors[live], ids=held.labels[live])
+    return index
+
+
+def read_rows(path: str | os.PathLike[str], dim: int | None = None) -> HnswlibRows:
+    """Read a file, its graph apart; see `read_hnswlib`."""
     file = Cursor(Path(path))
     file.between("Q", "the offset of level 0", 0, 0)
-    file.take("Q", "the capacity")
+    capacity = int(file.take("Q", "the capacity"))
     n = file.between("Q", "the number of elements", 0, _MOST)
     element = file.between("Q", "the size of an element", 16, 2**31)
     label_at = file.between("Q", "the offset of labels", 8, element - 8)
@@ -76,12 +106,9 @@ def read_hnswlib(
         file.array("u1", length, f"the upper links of element {i}")
     file.end()
 
-    live = (rows[:, 2] & 1) == 0  # the mark of deletion, in the unused half of the link count
-    labels = rows[live, label_at:].copy().view("<i8").reshape(-1)
-    if len(np.unique(labels)) != len(labels):
+    deleted = (rows[:, 2] & 1) != 0  # in the unused half of the link count
+    labels = rows[:, label_at:].copy().view("<i8").reshape(-1)
+    if len(np.unique(labels[~deleted])) != n - int(deleted.sum()):
         raise file.broken("labels must be distinct")
-    params = {"M": min(max(m, 4), 128), "ef_construction": min(ef, 65_536), **params}
-    index = HNSW(size // 4, metric, **params)
-    if len(labels):
-        index.add(rows[live, data_at:label_at].copy().view("<f4"), ids=labels)
-    return index
+    vectors = rows[:, data_at:label_at].copy().view("<f4")
+    return HnswlibRows(vectors, labels, deleted, capacity, m, ef)

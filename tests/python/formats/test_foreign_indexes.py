@@ -133,6 +133,7 @@ def test_a_fresh_faiss_file_gives_the_vectors_that_faiss_reconstructs(
     factory, metric, tmp_path, rng
 ):
     faiss = pytest.importorskip("faiss")
+    faiss.omp_set_num_threads(1)  # its threads and ours wait for each other on few cores
     vectors = rng.standard_normal((900, 16), dtype=np.float32)
     kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
     theirs = faiss.index_factory(16, factory, kind)
