@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 
 
 def load(path: str, limit: int | None) -> Floats:
-    return np.ascontiguousarray(np.load(path, mmap_mode="r")[:limit], dtype=np.float32)
+    return np.array(np.load(path, mmap_mode="r")[:limit], np.float32, order="C")
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -101,6 +101,52 @@ def budget_peers(
     return made
 
 
+def rabitq_peer(
+    base: Floats, size: int, nlist: int, nprobe: int
+) -> dict[str, Callable[[Floats], Any]]:
+    import rabitqlib
+
+    n, dim = base.shape
+    bits = 8 * size // dim
+    if bits < 1 or 8 * size % dim:
+        return {}
+    clusters = rabitqlib.RaBitQKMeans(
+        dim, nlist, num_threads=2, seed=42,
+        final_assignment=rabitqlib.FinalAssignmentMode.Exact,
+    )  # fmt: skip
+    clusters.train(base)
+    index = rabitqlib.IvfIndex(n, dim, nlist, bits, "l2")
+    index.build(base, clusters.centroids, clusters.assignments, num_threads=2)
+    return {
+        f"rabitqlib IVF{nlist} {bits} bits": lambda rows: index.search(
+            rows, 100, nprobe=nprobe, num_threads=1
+        )[0]
+    }
+
+
+def scann_peer(
+    base: Floats, metric: str, size: int, nlist: int, nprobe: int
+) -> dict[str, Callable[[Floats], Any]]:
+    from scann import scann_ops_pybind
+
+    dim = base.shape[1]
+    if dim % (2 * size):
+        return {}
+    distance = "squared_l2" if metric == "l2" else "dot_product"
+    builder = scann_ops_pybind.builder(base, 100, distance)
+    builder = builder.tree(nlist, nprobe, training_sample_size=min(len(base), 250_000))
+    threshold = np.nan if metric == "l2" else 0.2
+    index = builder.score_ah(
+        dim // (2 * size), anisotropic_quantization_threshold=threshold
+    ).build()
+    index.set_num_threads(1)
+    return {
+        f"scann AH {2 * size} x 4 bits": lambda rows: index.search_batched(
+            rows, 100, leaves_to_search=nprobe
+        )[0]
+    }
+
+
 def budget(arguments: argparse.Namespace) -> None:
     import faiss
 
@@ -116,8 +162,17 @@ def budget(arguments: argparse.Namespace) -> None:
     nlist, nprobe, size = arguments.nlist or 1024, arguments.nprobe, arguments.bytes
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     made = budget_peers(base, arguments.metric, size, nlist, nprobe)
+    makers: list[Callable[[], dict[str, Callable[[Floats], Any]]]] = [
+        lambda: rabitq_peer(base, size, nlist, nprobe),
+        lambda: scann_peer(base, arguments.metric, size, nlist, nprobe),
+    ]
+    for make in makers:
+        try:
+            made |= make()
+        except ImportError as error:
+            print(error, file=sys.stderr)
     ours: dict[str, dict[str, Any]] = {}
-    if 8 * size % dim == 0 and 8 * size // dim in (1, 2, 4, 8):
+    if 8 * size % dim == 0 and 8 * size // dim in (1, 2, 3, 4, 5, 8):
         ours[f"rabitq {8 * size // dim} bits"] = {"bits": 8 * size // dim}
     for bits in (4, 8):
         if dim % (8 * size // bits) == 0:
@@ -143,6 +198,18 @@ def budget(arguments: argparse.Namespace) -> None:
         )
 
 
+def nearest_by_product(base: Floats, queries: Floats) -> NDArray[np.int64]:
+    """Give the 10 rows with the largest products with each query."""
+    kept: list[NDArray[Any]] = []
+    for begin in range(0, len(base), 65_536):
+        products = queries @ base[begin : begin + 65_536].T
+        top = np.argpartition(-products, 10, axis=1)[:, :10]
+        kept.append(np.stack([np.take_along_axis(products, top, 1), top + begin]))
+    products, ids = np.concatenate(kept, axis=2)
+    best = np.argsort(-products, axis=1)[:, :10]
+    return np.take_along_axis(ids, best, 1).astype(np.int64)
+
+
 def scan(arguments: argparse.Namespace) -> None:
     n, dim = arguments.n, arguments.dim
     rng = np.random.default_rng(0)
@@ -153,16 +220,20 @@ def scan(arguments: argparse.Namespace) -> None:
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     queries = base[:256] + np.float32(0.01)
     searches: dict[str, Callable[[Floats], Any]] = {}
-    index = nf.IVFPQ(dim, "cosine", 1, nprobe=1, bits=4, rerank=None)
-    index.train(base[:20_000])
-    index.add(base)
-    searches["nearfield"] = lambda rows: index.search(rows, 10, threads=1)
+    for bits in arguments.bits:
+        index = nf.IVFPQ(dim, "cosine", 1, nprobe=1, bits=bits, rerank=None)
+        index.train(base[:20_000])
+        index.add(base)
+        searches[f"nearfield, {bits} bits"] = lambda rows, made=index: made.search(
+            rows, 10, threads=1
+        ).ids
     try:
         from turbovec import TurboQuantIndex
 
         other = TurboQuantIndex(dim=dim, bit_width=4)
         other.add(base)
-        searches["turbovec"] = lambda rows: other.search(rows, k=10)
+        other.prepare()
+        searches["turbovec, 4 bits"] = lambda rows: other.search(rows, k=10)[1]
     except ImportError:
         print("turbovec is not installed", file=sys.stderr)
     try:
@@ -173,15 +244,21 @@ def scan(arguments: argparse.Namespace) -> None:
         coded.train(base[:20_000])
         coded.add(base)
         faiss.omp_set_num_threads(1)
-        searches["faiss PQ fast-scan, 2 bits a dimension"] = lambda rows: coded.search(rows, 10)
+        searches["faiss PQ fast-scan, 2 bits a dimension"] = lambda rows: coded.search(rows, 10)[1]
     except ImportError:
         print("faiss is not installed", file=sys.stderr)
-    for size in (1, len(queries)):
-        for name, search in searches.items():
-            asked = queries[:size]
-            search(asked)
-            seconds = cpu_seconds(lambda ask=search, rows=asked: ask(rows), 5) / size
-            print(f"{name:40} {size:4} queries: {1e3 * seconds:8.3f} ms a query", flush=True)
+    truth = nearest_by_product(base, queries)
+    del base
+    for name, search in searches.items():
+        found = search(queries)
+        one = [queries[i : i + 1] for i in range(32)]
+        alone = cpu_seconds(lambda ask=search, rows=one: [ask(row) for row in rows], 5) / len(one)
+        many = cpu_seconds(lambda ask=search: ask(queries), 5) / len(queries)
+        print(
+            f"{name:40} one query {1e3 * alone:8.3f} ms, {len(queries)} at once {1e3 * many:8.3f} "
+            f"ms a query, recall@10 {recall(found, truth, 10):.4f}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -196,6 +273,7 @@ def main() -> None:
     parser.add_argument("--nlist", type=int)
     parser.add_argument("--nprobe", type=int, default=32)
     parser.add_argument("--bytes", type=int, default=32)
+    parser.add_argument("--bits", type=int, nargs="+", default=[3, 4, 5])
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=768)
     arguments = parser.parse_args()

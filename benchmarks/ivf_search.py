@@ -1,9 +1,10 @@
-"""Inverted lists with ranking beside faiss and ScaNN: queries a second at a recall, in turn.
+"""Inverted lists with ranking beside faiss, ScaNN and RaBitQ-Library: QPS at a recall, in turn.
 
-All three are built from the same vectors and asked the same 1,000 queries in one call on one
-thread. A round asks everybody at every setting; the figure is the least CPU time of the rounds, so
-that other work on the machine counts less. QPS at a recall is interpolated, linearly in log QPS,
-between two settings of one sweep; the best sweep counts.
+All are built from the same vectors and asked the same 1,000 queries, in one call or with --one one
+by one, on one thread. A round asks everybody at every setting; the figure is the least CPU time of
+the rounds, so that other work on the machine counts less (with --threads 2 the least time by the
+clock). QPS at a recall is interpolated, linearly in log QPS, between two settings of one sweep; the
+best sweep counts.
 
 python benchmarks/ivf_search.py --base FILE --queries FILE --metric cosine
 taskset -c 1 python benchmarks/ivf_search.py ...    # with every thread on one core
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -28,21 +30,50 @@ RECALLS = (0.80, 0.90, 0.95, 0.99)
 Sweep = list[tuple[int, Callable[[Floats], Any]]]
 
 
-def nearfield_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
-    index = nf.IVFPQ(base.shape[1], metric)
+def nearfield_sweeps(
+    base: Floats, metric: str, threads: int, bits: int = 4, rerank: str = "float16"
+) -> Iterator[tuple[str, Sweep]]:
+    index = nf.IVFPQ(base.shape[1], metric, bits=bits, rerank=rerank)
     index.train(base)
     index.add(base)
+    size = index.stats()["bytes"]["total"] / len(base)
     yield (
-        f"IVFPQ nlist={index.nlist} bits=4",
+        f"IVFPQ nlist={index.nlist} bits={bits} {rerank} ({size:.0f} B a vector)",
         [
-            (p, lambda rows, p=p: index.search(rows, 10, nprobe=p, threads=1).ids)
+            (p, lambda rows, p=p: index.search(rows, 10, nprobe=p, threads=threads).ids)
             for p in PROBES
             if p <= index.nlist
         ],
     )
 
 
-def faiss_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
+def rabitq_sweeps(base: Floats, metric: str, threads: int) -> Iterator[tuple[str, Sweep]]:
+    import rabitqlib
+
+    n, dim = base.shape
+    nlist = round(4 * n**0.5)
+    clusters = rabitqlib.RaBitQKMeans(
+        dim, nlist, num_threads=2, seed=42,
+        final_assignment=rabitqlib.FinalAssignmentMode.Exact,
+    )  # fmt: skip
+    clusters.train(base)
+    for bits in (5, 8):
+        index = rabitqlib.IvfIndex(n, dim, nlist, bits, "l2")
+        index.build(base, clusters.centroids, clusters.assignments, num_threads=2)
+        yield (
+            f"RaBitQ IVF{nlist} 1+{bits - 1} bits",
+            [
+                (
+                    p,
+                    lambda rows, p=p, i=index: i.search(rows, 10, nprobe=p, num_threads=threads)[0],
+                )
+                for p in PROBES
+                if p <= nlist
+            ],
+        )
+
+
+def faiss_sweeps(base: Floats, metric: str, threads: int) -> Iterator[tuple[str, Sweep]]:
     import faiss
 
     n, dim = base.shape
@@ -51,7 +82,7 @@ def faiss_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
     index = faiss.index_factory(dim, f"IVF{nlist},PQ{dim // 2}x4fs,Refine(SQfp16)", kind)
     index.train(base)
     index.add(base)
-    faiss.omp_set_num_threads(1)
+    faiss.omp_set_num_threads(threads)
     settings = faiss.ParameterSpace()
 
     def search(rows: Floats, p: int, factor: int) -> Any:
@@ -66,7 +97,7 @@ def faiss_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
         )
 
 
-def scann_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
+def scann_sweeps(base: Floats, metric: str, threads: int) -> Iterator[tuple[str, Sweep]]:
     from scann import scann_ops_pybind
 
     euclidean = metric == "l2"
@@ -77,14 +108,15 @@ def scann_sweeps(base: Floats, metric: str) -> Iterator[tuple[str, Sweep]]:
     builder = builder.tree(round(1.5 * len(base) ** 0.5), 10, **tree)
     threshold = np.nan if euclidean else 0.2
     index = builder.score_ah(2, anisotropic_quantization_threshold=threshold).reorder(100).build()
-    index.set_num_threads(1)
+    index.set_num_threads(threads)
+    search = index.search_batched if threads == 1 else index.search_batched_parallel
     for reorder in (30, 80, 200):
         yield (
             f"{'AH' if euclidean else 'AH+SOAR'} reorder={reorder}",
             [
                 (
                     p,
-                    lambda rows, p=p, r=reorder: index.search_batched(
+                    lambda rows, p=p, r=reorder: search(
                         rows, 10, leaves_to_search=p, pre_reorder_num_neighbors=r
                     )[0],
                 )
@@ -108,8 +140,14 @@ def main() -> None:
     parser.add_argument("--queries", required=True, help=".npy; the last 1,000 rows are asked")
     parser.add_argument("--metric", default="cosine", choices=("l2", "cosine"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=int, help="vectors to take")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--one", action="store_true", help="one query a call")
+    parser.add_argument("--only", nargs="+", help="names of those to ask")
+    parser.add_argument("--variants", nargs="+", default=["4:float16", "4:int8"],
+                        help="bits and rerank of ours")  # fmt: skip
     arguments = parser.parse_args()
-    base = np.ascontiguousarray(np.load(arguments.base), np.float32)
+    base = np.ascontiguousarray(np.load(arguments.base)[: arguments.limit], np.float32)
     queries = np.ascontiguousarray(np.load(arguments.queries)[-1000:], np.float32)
     if arguments.metric == "cosine":
         for rows in (base, queries):
@@ -118,22 +156,32 @@ def main() -> None:
     exact.add(base)
     truth = exact.search(queries, 10).ids
     sweeps: dict[str, list[tuple[str, Sweep]]] = {}
-    makers = {"nearfield": nearfield_sweeps, "faiss": faiss_sweeps, "scann": scann_sweeps}
+    makers: dict[str, Callable[..., Iterator[tuple[str, Sweep]]]] = {}
+    for variant in arguments.variants:
+        bits, rerank = variant.split(":")
+        makers[f"nearfield {variant}"] = partial(nearfield_sweeps, bits=int(bits), rerank=rerank)
+    makers |= {"faiss": faiss_sweeps, "scann": scann_sweeps, "rabitq": rabitq_sweeps}
     for name, make in makers.items():
+        if arguments.only and name.split()[0] not in arguments.only:
+            continue
         try:
-            sweeps[name] = list(make(base, arguments.metric))
+            sweeps[name] = list(make(base, arguments.metric, arguments.threads))
         except ImportError:
             print(f"{name} is not installed", flush=True)
+    clock = time.process_time if arguments.threads == 1 else time.perf_counter
     seconds: dict[tuple[str, str, int], list[float]] = {}
     recalls: dict[tuple[str, str, int], float] = {}
     for _ in range(arguments.rounds):
         for name, made in sweeps.items():
             for sweep, settings in made:
                 for value, search in settings:
-                    started = time.process_time()
-                    found = search(queries)
+                    started = clock()
+                    if arguments.one:
+                        found = [search(queries[i : i + 1])[0] for i in range(len(queries))]
+                    else:
+                        found = search(queries)
                     key = (name, sweep, value)
-                    seconds.setdefault(key, []).append(time.process_time() - started)
+                    seconds.setdefault(key, []).append(clock() - started)
                     pairs = zip(found, truth, strict=True)
                     recalls[key] = float(np.mean([len(np.intersect1d(a, b)) for a, b in pairs]))
     for name, made in sweeps.items():

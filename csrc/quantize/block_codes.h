@@ -43,15 +43,26 @@ class BlockCodes {
     virtual void pack(const std::uint8_t* code, std::size_t lane, std::byte* block) const = 0;
     virtual void unpack(const std::byte* block, std::size_t lane, std::uint8_t* code) const = 0;
 
+    /// A code may come in two parts. Then blocks hold the first, which stands for a y of its own,
+    /// and a row of so many bytes holds the rest; 0: it all lies in the block.
+    virtual std::size_t row_bytes() const { return 0; }
+    virtual void decode_first(const std::uint8_t*, float*) const {}
+    virtual void pack_row(const std::uint8_t*, std::byte*) const {}
+    /// Adds to what unpack() gives.
+    virtual void unpack_row(const std::byte*, std::uint8_t*) const {}
+
     struct Query {
-        const float* values = nullptr;       // (dim,)
-        const std::int8_t* ints = nullptr;   // about values / int_unit, zero-padded to int_width(dim)
+        const float* values = nullptr;  // (dim,)
+        const std::int8_t* ints =
+            nullptr;  // about values / int_unit, zero-padded to int_width(dim)
         float int_unit = 0;
         std::int32_t int_sum = 0;
     };
     struct Terms {
         float unit = 0;
         std::int32_t shift = 0;
+        float rest_unit = 0;  // where codes have two parts, of what the second adds
+        std::int32_t rest_shift = 0;
     };
     /// Bytes of a prepared query.
     virtual std::size_t query_bytes() const = 0;
@@ -59,13 +70,17 @@ class BlockCodes {
 
     struct Scratch {
         Buffer panels;
-        std::vector<float> floats;
+        std::vector<std::int32_t> ints;
     };
-    /// sums[i * stride + row] for queries i in [0, m), which lie query_bytes apart, and the rows of
-    /// n blocks. `sums` is 64-byte aligned, the stride a multiple of 16.
+    /// Of blocks alone: sums[i * stride + row] for queries i in [0, m), which lie query_bytes
+    /// apart, and the rows of n blocks. `sums` is 64-byte aligned, the stride a multiple of 16.
     virtual void scan(const std::byte* queries, std::size_t m, const std::byte* blocks,
                       std::size_t n, std::int32_t* sums, std::size_t stride,
                       Scratch& scratch) const = 0;
+    /// products[i]: about q . y for the whole code of row places[i], i < n, where first[i] is what
+    /// scan() gave for it.
+    virtual void complete(const std::byte*, const Terms&, const std::byte*, const std::uint32_t*,
+                          std::size_t, const std::int32_t*, Scratch&, float*) const {}
 };
 
 }  // namespace nearfield

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/thread_pool.h"
 #include "kernels/kernels.h"
+#include "quantize/kmeans.h"
 #include "quantize/lloyd.h"
 
 namespace nearfield {
@@ -13,9 +15,13 @@ namespace {
 using kernels::Metric;
 using kernels::Scalar;
 
-constexpr std::size_t chunk = 256;   // lists ranked at a time
-constexpr int zero_point = 128;      // of the centroids' unsigned bytes
+constexpr std::size_t chunk = 256;  // lists ranked at a time
+constexpr int zero_point = 128;     // of the centroids' unsigned bytes
 constexpr std::size_t matrix_from = 3;
+// From so many lists on, a search for them in two levels is quicker than comparing all.
+constexpr std::size_t least_grouped = 4096;
+// It looks at this share of all lists at least, and at so many times as many as are wanted.
+constexpr std::size_t looked_at_share = 8, looked_at_factor = 4;
 
 float largest_magnitude(const float* values, std::size_t dim) {
     float largest = 0;
@@ -25,10 +31,41 @@ float largest_magnitude(const float* values, std::size_t dim) {
 
 }  // namespace
 
-ListFinder::ListFinder(std::vector<float> centroids, std::size_t dim, bool norms, const Run& run)
+std::vector<std::uint32_t> group_lists(std::vector<float>& centroids, std::size_t dim,
+                                       std::uint64_t seed, const Run& run) {
+    const std::size_t k = centroids.size() / dim;
+    if (k < least_grouped) return {};
+    KMeansParams params;
+    params.k = static_cast<std::size_t>(std::sqrt(static_cast<double>(k)));
+    params.max_iterations = 8;
+    params.init = KMeansInit::sample;
+    params.seed = seed;
+    KMeans kmeans(params);
+    const MatrixView all{centroids.data(), k, dim};
+    kmeans.train(all, run);
+    std::vector<Slot> group(k), order(k);
+    std::vector<float> distances(k);
+    kmeans.assign(all, group.data(), distances.data(), run);
+    std::iota(order.begin(), order.end(), Slot{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](Slot a, Slot b) { return group[a] < group[b]; });
+    std::vector<std::uint32_t> sizes(params.k, 0);
+    std::vector<float> sorted(centroids.size());
+    for (std::size_t i = 0; i < k; ++i) {
+        ++sizes[group[i]];
+        std::copy_n(all.row(order[i]), dim, &sorted[i * dim]);
+    }
+    std::erase(sizes, 0u);
+    centroids = std::move(sorted);
+    return sizes;
+}
+
+ListFinder::ListFinder(std::vector<float> centroids, std::size_t dim, bool norms, const Run& run,
+                       std::vector<std::uint32_t> groups)
     : dim_(dim),
       width_(kernels::panel_dim(Scalar::u8, dim)),
       norms_(norms),
+      groups_(std::move(groups)),
       centroids_(std::move(centroids)) {
     const std::size_t k = centroids_.size() / dim;
     const MatrixView all{centroids_.data(), k, dim};
@@ -56,6 +93,17 @@ ListFinder::ListFinder(std::vector<float> centroids, std::size_t dim, bool norms
         steps_[j] = step * (norms ? 2.0f : 1.0f);
     }
     kernels::kernels().pack_u8(rows.data(), k, dim, dim, panels_.as<std::uint8_t>());
+    if (groups_.empty()) return;
+    std::vector<float> middles(groups_.size() * dim, 0.0f);
+    group_begins_.push_back(0);
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+        const std::size_t begin = group_begins_.back(), end = begin + groups_[g];
+        for (std::size_t j = begin; j < end; ++j)
+            for (std::size_t d = 0; d < dim; ++d)
+                middles[g * dim + d] += all.row(j)[d] / static_cast<float>(groups_[g]);
+        group_begins_.push_back(end);
+    }
+    middles_ = std::make_unique<ListFinder>(std::move(middles), dim, norms, run);
 }
 
 void ListFinder::assign(const MatrixView& rows, Slot* lists, const Run& run) const {
@@ -75,8 +123,8 @@ void ListFinder::assign(const MatrixView& rows, Slot* lists, const Run& run) con
         worker.terms.resize(n);
         worker.distances.resize(n);
         for (std::size_t i = 0; i < n; ++i)
-            worker.terms[i] = nearest_->encode(rows.row(begin + i), &worker.codes[i * width],
-                                               worker.scratch);
+            worker.terms[i] =
+                nearest_->encode(rows.row(begin + i), &worker.codes[i * width], worker.scratch);
         std::fill(lists + begin, lists + end, Slot{0});
         nearest_->find(all, begin, end, worker.codes.data(), worker.terms.data(), lists + begin,
                        worker.distances.data(), worker.scratch);
@@ -97,41 +145,77 @@ IntQuery ListFinder::encode(const float* values, std::int8_t* out) const {
     return query;
 }
 
-void ListFinder::rank(const std::int8_t* codes, const IntQuery* queries, std::size_t m, NearestPool* best,
-                      Scratch& scratch) const {
-    const kernels::Kernels& table = kernels::kernels();
+void ListFinder::merge(const std::int32_t* sums, const IntQuery& query, std::size_t first,
+                       std::size_t n, NearestPool& best, Scratch& scratch) const {
+    const kernels::BoundRows rows{norms2_.data() + first, steps_.data() + first, zeros_.data()};
+    const kernels::BoundQuery bound{zero_point * query.sum, query.unit, 0,
+                                    norms_ ? -query.norm2 : 0.0f};
+    const std::size_t found = kernels::kernels().select_bound(
+        sums, n, rows, bound, best.threshold(), scratch.slots.data(), scratch.bounds.data());
+    for (std::size_t j = 0; j < found; ++j)
+        best.offer({scratch.bounds[j], static_cast<Slot>(first) + scratch.slots[j]});
+    best.merge();
+}
+
+/// One query and lists [begin, end); panels hold 16 of them.
+void ListFinder::rank_part(const std::int8_t* code, const IntQuery& query, std::size_t begin,
+                           std::size_t end, NearestPool& best, Scratch& scratch) const {
+    constexpr std::size_t rows = kernels::panel_rows;
+    auto* const sums = scratch.sums.as<std::int32_t>();
+    for (std::size_t first = begin / rows * rows; first < end; first += chunk) {
+        const std::size_t n = std::min(chunk, end - first),
+                          skip = begin > first ? begin - first : 0;
+        kernels::kernels().panel_dots[kernels::bits_index(8)](
+            code, panels_.as<std::uint8_t>() + first * width_, kernels::padded(n, rows) / rows,
+            width_ / 4, sums);
+        merge(sums + skip, query, first + skip, n - skip, best, scratch);
+    }
+}
+
+void ListFinder::rank_groups(const std::int8_t* code, const IntQuery& query, NearestPool& best,
+                             Scratch& scratch) const {
+    if (!scratch.groups || scratch.groups->k() != groups_.size())
+        scratch.groups.emplace(groups_.size());
+    NearestPool& near = *scratch.groups;
+    near.clear();
+    middles_->rank_part(code, query, 0, groups_.size(), near, scratch);
+    const std::size_t wanted = std::max(size() / looked_at_share, looked_at_factor * best.k());
+    for (std::size_t g = 0, seen = 0; g < near.size() && seen < wanted; ++g) {
+        const Slot group = near[g].slot;
+        rank_part(code, query, group_begins_[group], group_begins_[group + 1], best, scratch);
+        seen += groups_[group];
+    }
+}
+
+void ListFinder::rank(const std::int8_t* codes, const IntQuery* queries, std::size_t m,
+                      NearestPool* best, Scratch& scratch) const {
     if (scratch.sums.size() < m * chunk * sizeof(std::int32_t))
         scratch.sums.resize(m * chunk * sizeof(std::int32_t));
     scratch.slots.resize(chunk);
     scratch.bounds.resize(chunk);
+    if (m < matrix_from) {
+        for (std::size_t i = 0; i < m; ++i) {
+            const std::int8_t* const code = codes + i * width_;
+            if (middles_ && looked_at_factor * best[i].k() < size())
+                rank_groups(code, queries[i], best[i], scratch);
+            else
+                rank_part(code, queries[i], 0, size(), best[i], scratch);
+        }
+        return;
+    }
     auto* const sums = scratch.sums.as<std::int32_t>();
     for (std::size_t first = 0; first < size(); first += chunk) {
         const std::size_t n = std::min(chunk, size() - first);
-        const auto* const panels = panels_.as<std::uint8_t>() + first * width_;
-        if (m < matrix_from) {
-            const std::size_t count = kernels::padded(n, kernels::panel_rows) / kernels::panel_rows;
-            for (std::size_t i = 0; i < m; ++i)
-                table.panel_dots[kernels::bits_index(8)](codes + i * width_, panels, count,
-                                                         width_ / 4, sums + i * chunk);
-        } else {
-            table.tile_i8(codes, m, width_, panels, n, dim_, sums, chunk);
-        }
-        const kernels::BoundRows rows{norms2_.data() + first, steps_.data() + first, zeros_.data()};
-        for (std::size_t i = 0; i < m; ++i) {
-            const kernels::BoundQuery bound{zero_point * queries[i].sum, queries[i].unit, 0,
-                                            norms_ ? -queries[i].norm2 : 0.0f};
-            const std::size_t found =
-                table.select_bound(sums + i * chunk, n, rows, bound, best[i].threshold(),
-                                   scratch.slots.data(), scratch.bounds.data());
-            for (std::size_t j = 0; j < found; ++j)
-                best[i].offer({scratch.bounds[j], static_cast<Slot>(first) + scratch.slots[j]});
-            best[i].merge();
-        }
+        kernels::kernels().tile_i8(codes, m, width_, panels_.as<std::uint8_t>() + first * width_, n,
+                                   dim_, sums, chunk);
+        for (std::size_t i = 0; i < m; ++i)
+            merge(sums + i * chunk, queries[i], first, n, best[i], scratch);
     }
 }
 
 std::size_t ListFinder::bytes() const {
-    return centroids_.size() * sizeof(float) + panels_.size() * 2 + norms2_.size() * 5 * sizeof(float);
+    return centroids_.size() * sizeof(float) + panels_.size() * 2 +
+           norms2_.size() * 5 * sizeof(float);
 }
 
 }  // namespace nearfield

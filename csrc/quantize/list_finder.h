@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -21,17 +22,25 @@ struct IntQuery {
     float norm2 = 0;       // of the query itself
 };
 
-/// Vectors go to the nearest centroid, exactly; the centroids that suit a query are found by products
-/// of bytes, whose error is a hundredth of a distance. Threads: const calls may run at once.
+/// Puts near centroids (k, dim) side by side and returns how many make a group; none where there
+/// are too few for groups to pay.
+std::vector<std::uint32_t> group_lists(std::vector<float>& centroids, std::size_t dim,
+                                       std::uint64_t seed, const Run& run);
+
+/// Vectors go to the nearest centroid, exactly; the centroids that suit a query are found by
+/// products of bytes, whose error is a hundredth of a distance. Threads: const calls may run at
+/// once.
 class ListFinder {
   public:
-    /// `centroids` (k, dim). `norms`: closeness counts the centroids' norms (Euclidean), else it is a
-    /// dot product.
-    ListFinder(std::vector<float> centroids, std::size_t dim, bool norms, const Run& run);
+    /// `centroids` (k, dim). `norms`: closeness counts the centroids' norms (Euclidean), else it is
+    /// a dot product. `groups`: as group_lists() gives them, or none.
+    ListFinder(std::vector<float> centroids, std::size_t dim, bool norms, const Run& run,
+               std::vector<std::uint32_t> groups = {});
 
     std::size_t size() const { return norms2_.size(); }
     const float* centroid(Slot list) const { return centroids_.data() + list * dim_; }
     const std::vector<float>& centroids() const { return centroids_; }
+    const std::vector<std::uint32_t>& groups() const { return groups_; }
     std::size_t query_width() const { return width_; }
 
     /// lists[i]: where row i (of `rows`, (n, dim)) goes.
@@ -43,17 +52,30 @@ class ListFinder {
         Buffer sums;
         std::vector<Slot> slots;
         std::vector<float> bounds;
+        std::optional<NearestPool> groups;
     };
-    /// The lists that suit each of m queries best, merged into best[i], which keeps as many as it was
-    /// made for; distance is |q - c|^2, or -q.c.
+    /// The lists that suit each of m queries best, merged into best[i], which keeps as many as it
+    /// was made for; distance is |q - c|^2, or -q.c. One or two queries that want few of many lists
+    /// look only into the groups nearest to them, so they may miss a list that others find.
     void rank(const std::int8_t* codes, const IntQuery* queries, std::size_t m, NearestPool* best,
               Scratch& scratch) const;
 
     std::size_t bytes() const;
 
   private:
+    void rank_part(const std::int8_t* code, const IntQuery& query, std::size_t begin,
+                   std::size_t end, NearestPool& best, Scratch& scratch) const;
+    void rank_groups(const std::int8_t* code, const IntQuery& query, NearestPool& best,
+                     Scratch& scratch) const;
+    /// Merges those of lists [first, first + n), whose sums are given, into the best.
+    void merge(const std::int32_t* sums, const IntQuery& query, std::size_t first, std::size_t n,
+               NearestPool& best, Scratch& scratch) const;
+
     std::size_t dim_, width_;
     bool norms_;
+    std::vector<std::uint32_t> groups_;  // sizes; the lists of one lie side by side
+    std::vector<std::size_t> group_begins_;
+    std::unique_ptr<ListFinder> middles_;  // of the groups
     std::vector<float> centroids_, norms2_, steps_, zeros_;
     Buffer panels_;
     std::optional<NearestCentroid> nearest_;

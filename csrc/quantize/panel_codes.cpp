@@ -17,11 +17,14 @@ constexpr std::size_t matrix_from = 3;
 PanelCodes::PanelCodes(std::size_t dim, int bits)
     : dim_(dim),
       bits_(bits),
-      log_parts_(bits == 1 ? 3 : bits == 2 ? 2 : bits == 4 ? 1 : 0),
+      log_parts_(bits == 1   ? 3
+                 : bits == 2 ? 2
+                 : bits == 4 ? 1
+                             : 0),
       width_(kernels::panel_dim(kernels::Scalar::u8, dim)),
       lines_(0) {
     require(bits == 1 || bits == 2 || bits == 4 || bits == 8,
-            "bits must be 1, 2, 4 or 8 for rabitq codes, got ", bits);
+            "bits must be 1, 2, 3, 4, 5 or 8 for rabitq codes, got ", bits);
     // Codes of whole bytes are multiplied as they lie.
     const std::size_t values = 32 / static_cast<std::size_t>(bits);
     lines_ = bits == 8 ? width_ / 4 : kernels::padded(dim, values) / values;
@@ -65,7 +68,7 @@ void PanelCodes::unpack(const std::byte* block, std::size_t lane, std::uint8_t* 
 BlockCodes::Terms PanelCodes::prepare(const Query& query, std::byte* out) const {
     std::memcpy(out, query.ints, width_);
     const double half = static_cast<double>((1 << bits_) - 1) / 2;
-    return {query.int_unit, static_cast<std::int32_t>(std::lrint(half * query.int_sum))};
+    return {query.int_unit, static_cast<std::int32_t>(std::lrint(half * query.int_sum)), 0, 0};
 }
 
 void PanelCodes::scan(const std::byte* queries, std::size_t m, const std::byte* blocks,

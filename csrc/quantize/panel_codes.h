@@ -6,9 +6,9 @@
 
 namespace nearfield {
 
-/// RaBitQ codes (Gao & Long, SIGMOD 2024; more bits: arXiv:2409.09913) of vectors that were rotated at
-/// random. One query multiplies the packed codes; many at once multiply them as a matrix, for which
-/// they are unpacked once.
+/// RaBitQ codes (Gao & Long, SIGMOD 2024; more bits: arXiv:2409.09913) of vectors that were rotated
+/// at random. One query multiplies the packed codes; many at once multiply them as a matrix, for
+/// which they are unpacked once.
 class PanelCodes final : public BlockCodes {
   public:
     /// Throws std::invalid_argument when bits are not offered.

@@ -42,11 +42,12 @@ void ProductCodes::unpack(const std::byte* block, std::size_t lane, std::uint8_t
 }
 
 std::size_t ProductCodes::query_bytes() const {
-    const std::size_t bytes = nibbles() ? row_bytes() * 2 * 16 : quantizer_.m() * 256 * 2;
+    const std::size_t bytes = nibbles() ? pairs_bytes() * 2 * 16 : quantizer_.m() * 256 * 2;
     return kernels::padded(bytes, 64);
 }
 
-/// Each subspace's entries less their least one, in steps of 1/255 (or 1/65535) of the widest range.
+/// Each subspace's entries less their least one, in steps of 1/255 (or 1/65535) of the widest
+/// range.
 BlockCodes::Terms ProductCodes::prepare(const Query& query, std::byte* out) const {
     const std::size_t m = quantizer_.m(), k = quantizer_.k();
     std::vector<float> table(m * k);
@@ -73,7 +74,7 @@ BlockCodes::Terms ProductCodes::prepare(const Query& query, std::byte* out) cons
             else
                 reinterpret_cast<std::uint16_t*>(out)[j * k + c] = static_cast<std::uint16_t>(step);
         }
-    return {unit, static_cast<std::int32_t>(std::lrint(-base / unit))};
+    return {unit, static_cast<std::int32_t>(std::lrint(-base / unit)), 0, 0};
 }
 
 void ProductCodes::scan(const std::byte* queries, std::size_t m, const std::byte* blocks,
@@ -82,7 +83,7 @@ void ProductCodes::scan(const std::byte* queries, std::size_t m, const std::byte
     for (std::size_t i = 0; i < m; ++i, queries += query_bytes(), sums += stride) {
         if (nibbles()) {
             kernels::kernels().lookup_sums(reinterpret_cast<const std::uint8_t*>(queries), codes, n,
-                                           row_bytes(), sums);
+                                           pairs_bytes(), sums);
             continue;
         }
         const auto* const table = reinterpret_cast<const std::uint16_t*>(queries);

@@ -20,7 +20,7 @@ class ProductCodes final : public BlockCodes {
     void decode(const std::uint8_t* code, float* y) const override { quantizer_.decode(code, y); }
     void state(StateWriter& out) const override;
     void load(StateReader& in) override;
-    std::size_t block_bytes() const override { return block_rows * row_bytes(); }
+    std::size_t block_bytes() const override { return block_rows * pairs_bytes(); }
     void pack(const std::uint8_t* code, std::size_t lane, std::byte* block) const override;
     void unpack(const std::byte* block, std::size_t lane, std::uint8_t* code) const override;
     std::size_t query_bytes() const override;
@@ -34,7 +34,7 @@ class ProductCodes final : public BlockCodes {
   private:
     bool nibbles() const { return quantizer_.bits() == 4; }
     /// Pairs of codes of 4 bits come in twos, the last ones empty.
-    std::size_t row_bytes() const {
+    std::size_t pairs_bytes() const {
         return nibbles() ? (quantizer_.m() + 3) / 4 * 2 : quantizer_.m();
     }
 

@@ -8,18 +8,22 @@
 #include "kernels/kernels.h"
 #include "quantize/panel_codes.h"
 #include "quantize/product_codes.h"
+#include "quantize/split_codes.h"
 
 namespace nearfield {
 namespace {
 
-// Factors beyond this would leave float16; only vectors some 250 times as far from their centroid as
-// vectors are from the centre reach it.
+// Factors beyond this would leave float16; only vectors some 250 times as far from their centroid
+// as vectors are from the centre reach it.
 constexpr float largest_factor = 65000.0f;
 // A code less aligned than this with its vector is scaled for least error, not for no bias.
 constexpr float least_cosine = 0.2f;
 
-// Between Gaussian residuals and their grid codes of 1, 2, 4 and 8 bits.
-constexpr float squared_cosine[4] = {0.637f, 0.881f, 0.9885f, 0.9999f};
+// The sine of the angle between Gaussian residuals and their grid codes, by bits; product codes of
+// a few bits a subspace count as the first.
+constexpr float missed_part[8] = {0.61f, 0.34f, 0.193f, 0.107f, 0.059f, 0.032f, 0.017f, 0.01f};
+// A first part rules out a row whose estimate is beyond what is wanted by so many deviations.
+constexpr float deviations = 1.9f;
 
 /// One subspace for two dimensions where that divides dim, else the most below.
 std::size_t default_m(std::size_t dim) {
@@ -29,7 +33,10 @@ std::size_t default_m(std::size_t dim) {
 }
 
 std::unique_ptr<BlockCodes> make_blocks(std::size_t dim, const ResidualParams& params) {
-    if (params.kind == CodeKind::rabitq) return std::make_unique<PanelCodes>(dim, params.bits);
+    if (params.kind == CodeKind::rabitq) {
+        if (SplitCodes::offers(params.bits)) return std::make_unique<SplitCodes>(dim, params.bits);
+        return std::make_unique<PanelCodes>(dim, params.bits);
+    }
     ProductParams product;
     product.m = params.m;
     product.bits = params.bits;
@@ -144,6 +151,23 @@ float ResidualCodes::pull(const Queries& queries, std::size_t i, Slot list, floa
     return (-base - queries.offsets[i] * square) * inverses_[list];
 }
 
+/// Factors of a code y of r: its estimates of r . q have a deviation of `error` |q - c| / 2 over
+/// random rotations (Gao & Long, SIGMOD 2024).
+ResidualCodes::Fit ResidualCodes::fit(const float* centroid, const float* r, const float* y) const {
+    const float norm2 = dot(r, r, dim_), length2 = dot(y, y, dim_), both = dot(r, y, dim_);
+    float f = 0;
+    if (both * both > least_cosine * least_cosine * norm2 * length2 && both > 0)
+        f = norm2 / both;
+    else if (length2 > 0)
+        f = std::max(0.0f, both / length2);
+    const float beside = std::max(0.0f, norm2 - 2 * f * both + f * f * length2);
+    const float error = std::sqrt(beside / static_cast<float>(std::max<std::size_t>(dim_ - 1, 1)));
+    if (norms_) return {norm2 + 2 * f * dot(centroid, y, dim_), 2 * f, 2 * error};
+    return {dot(centroid, r, dim_) + dot(origin_.data(), r, dim_) -
+                f * (dot(centroid, y, dim_) + dot(origin_.data(), y, dim_)),
+            f, error};
+}
+
 ResidualCodes::Factors ResidualCodes::encode(const float* row, const float* centroid,
                                              std::uint8_t* code, float* scratch) const {
     float* const r = scratch;
@@ -151,24 +175,29 @@ ResidualCodes::Factors ResidualCodes::encode(const float* row, const float* cent
     for (std::size_t i = 0; i < dim_; ++i) r[i] = row[i] - centroid[i];
     blocks_->encode(r, code);
     blocks_->decode(code, y);
-    const float norm2 = dot(r, r, dim_), length2 = dot(y, y, dim_), both = dot(r, y, dim_);
-    float f = 0;
-    if (both * both > least_cosine * least_cosine * norm2 * length2 && both > 0)
-        f = norm2 / both;
-    else if (length2 > 0)
-        f = std::max(0.0f, both / length2);
-    float add;
-    if (norms_) {
-        add = norm2 + 2 * f * dot(centroid, y, dim_);
-    } else {
-        add = dot(centroid, r, dim_) + dot(origin_.data(), r, dim_) -
-              f * (dot(centroid, y, dim_) + dot(origin_.data(), y, dim_));
+    const Fit whole = fit(centroid, r, y);
+    Fit first{0, 0, 0};
+    if (blocks_->row_bytes() > 0) {
+        blocks_->decode_first(code, y);
+        first = fit(centroid, r, y);
     }
     const auto bounded = [](float x) { return std::clamp(x, -largest_factor, largest_factor); };
-    const float factors[2] = {bounded(add), bounded(norms_ ? 2 * f : f)};
-    std::uint16_t halves[2];
-    kernels::kernels().to_f16(factors, 2, halves);
-    return {halves[0], halves[1]};
+    const float factors[5] = {bounded(whole.add), bounded(whole.scale), bounded(first.add),
+                              bounded(first.scale), bounded(first.error)};
+    std::uint16_t halves[5];
+    kernels::kernels().to_f16(factors, 5, halves);
+    return {halves[0], halves[1], halves[2], halves[3], halves[4]};
+}
+
+float ResidualCodes::reach(const Queries& queries, std::size_t i, float base) const {
+    const float norm2 = queries.int_terms[i].norm2;
+    // Beside the code's own error there is that of a query of bytes.
+    return deviations * std::sqrt(norms_ ? std::max(base, 0.0f) + 1e-3f * norm2 : norm2);
+}
+
+float ResidualCodes::missed() const {
+    if (params_.kind == CodeKind::product) return missed_part[0];
+    return missed_part[static_cast<std::size_t>(params_.bits - 1)];
 }
 
 void ResidualCodes::decode(const std::uint8_t* code, const Factors& factors, const float* centroid,
@@ -176,10 +205,10 @@ void ResidualCodes::decode(const std::uint8_t* code, const Factors& factors, con
     std::vector<float> y(dim_);
     blocks_->decode(code, y.data());
     // The nearest point to the vector is not as long as what makes products right.
-    const float f = params_.kind == CodeKind::product
-                        ? 1.0f
-                        : half_value(factors.scale) / (norms_ ? 2.0f : 1.0f) *
-                              squared_cosine[kernels::bits_index(params_.bits)];
+    const float f =
+        params_.kind == CodeKind::product
+            ? 1.0f
+            : half_value(factors.scale) / (norms_ ? 2.0f : 1.0f) * (1 - missed() * missed());
     for (std::size_t i = 0; i < dim_; ++i) y[i] = centroid[i] + f * y[i];
     frame_.apply_inverse(y.data(), row);
 }

@@ -34,12 +34,12 @@ struct ResidualParams {
 
 /// With everything in the frame, x = c + r and y the code of r, scaled by f = |r|^2 / (r.y):
 /// |q - x|^2 = |q - c|^2 + |r|^2 - 2 (q - c).r, and (q - c).r is estimated by f (q - c).y, without
-/// bias over random rotations (Gao & Long, SIGMOD 2024). So the error goes with |q - c|, not |q|, and
-/// what concerns c is known beforehand: the estimate is
+/// bias over random rotations (Gao & Long, SIGMOD 2024). So the error goes with |q - c|, not |q|,
+/// and what concerns c is known beforehand: the estimate is
 ///     base(q, c) + add - scale * unit * (sum - shift),
-/// add = |r|^2 + 2 f c.y, scale = 2 f. Under a plain dot product q.r is estimated in two parts, along
-/// the centroid v as seen from the origin, where it is known, and beside it: scale = f, and add =
-/// v.r - f v.y counts pull = q.v / |v|^2 times, so the error goes with what q has beside v.
+/// add = |r|^2 + 2 f c.y, scale = 2 f. Under a plain dot product q.r is estimated in two parts,
+/// along the centroid v as seen from the origin, where it is known, and beside it: scale = f, and
+/// add = v.r - f v.y counts pull = q.v / |v|^2 times, so the error goes with what q has beside v.
 /// Cosine is half the Euclidean distance of unit vectors. Threads: const calls may run at once.
 class ResidualCodes {
   public:
@@ -73,8 +73,10 @@ class ResidualCodes {
     /// residuals and the centroids (k, dim).
     void train(std::vector<float>& residuals, std::vector<float>& centroids, const Run& run);
 
+    /// float16; those of first parts, where codes have two, with the size of the error.
     struct Factors {
-        std::uint16_t add = 0, scale = 0;  // float16
+        std::uint16_t add = 0, scale = 0;
+        std::uint16_t first_add = 0, first_scale = 0, first_error = 0;
     };
     /// Code (code_size,) of a row in the frame; `scratch` (2 dim,).
     Factors encode(const float* row, const float* centroid, std::uint8_t* code,
@@ -89,7 +91,18 @@ class ResidualCodes {
     float distance(const Queries& queries, std::size_t i, float estimate) const;
     float estimate(const Queries& queries, std::size_t i, float distance) const;
 
+    /// What the errors of first parts are multiplied by, for a query and a list that is `base` away
+    /// from it, so that hardly any estimate is off by more.
+    float reach(const Queries& queries, std::size_t i, float base) const;
+    /// The part of a residual that its code misses, for Gaussian ones.
+    float missed() const;
+
   private:
+    struct Fit {
+        float add, scale, error;
+    };
+    Fit fit(const float* centroid, const float* r, const float* y) const;
+
     std::size_t dim_;
     const kernels::MetricInfo* metric_;
     ResidualParams params_;

@@ -27,21 +27,24 @@ Column<T> copy_of(const Column<T>& from) {
     return to;
 }
 
-template <class T>
-void push(Column<T>& column, T value) {
-    const std::size_t n = column.size();
-    column.resize(n + 1);
-    column[n] = value;
-}
-
 }  // namespace
 
-void InvertedLists::own(InvertedList& list) const {
-    if (!list.viewed) return;
+template <class List, class Work>
+void InvertedLists::each_factor(List& list, const Work& work) const {
+    work(list.add, &Factors::add, "lists.add");
+    work(list.scale, &Factors::scale, "lists.scale");
+    if (!two_parts()) return;
+    work(list.first_add, &Factors::first_add, "lists.first_add");
+    work(list.first_scale, &Factors::first_scale, "lists.first_scale");
+    work(list.first_error, &Factors::first_error, "lists.first_error");
+}
+
+/// Into memory of its own and no larger than it must be.
+void InvertedLists::copy(InvertedList& list) const {
     list.blocks = copy_of(list.blocks);
+    list.rows = copy_of(list.rows);
     list.slots = copy_of(list.slots);
-    list.add = copy_of(list.add);
-    list.scale = copy_of(list.scale);
+    each_factor(list, [](auto& column, auto, auto) { column = copy_of(column); });
     list.viewed = false;
 }
 
@@ -50,20 +53,28 @@ void InvertedLists::reserve(Slot list, std::size_t n) {
     own(into);
     const std::size_t room = into.size() + n;
     into.blocks.reserve(blocks_for(room) * codes_->block_bytes());
-    into.add.reserve(room);
-    into.scale.reserve(room);
+    into.rows.reserve(room * codes_->row_bytes());
+    each_factor(into, [&](auto& column, auto, auto) { column.reserve(room); });
     into.slots.reserve(room);
 }
 
-void InvertedLists::append(Slot list, Slot slot, const std::uint8_t* code, Factors factors) {
+void InvertedLists::write(InvertedList& list, std::size_t place, const std::uint8_t* code,
+                          const Factors& factors) const {
+    codes_->pack(code, place % rows, block(list, place));
+    if (two_parts()) codes_->pack_row(code, list.rows.data() + place * codes_->row_bytes());
+    each_factor(list, [&](auto& column, auto factor, auto) { column[place] = factors.*factor; });
+}
+
+void InvertedLists::append(Slot list, Slot slot, const std::uint8_t* code, const Factors& factors) {
     reserve(list, 1);
     InvertedList& into = lists_[list];
     const std::size_t place = into.size();
     if (place % rows == 0) into.blocks.resize(blocks_for(place + 1) * codes_->block_bytes());
-    codes_->pack(code, place % rows, block(into, place));
-    push(into.add, factors.add);
-    push(into.scale, factors.scale);
-    push(into.slots, slot);
+    into.rows.resize((place + 1) * codes_->row_bytes());
+    each_factor(into, [&](auto& column, auto, auto) { column.resize(place + 1); });
+    write(into, place, code, factors);
+    into.slots.resize(place + 1);
+    into.slots[place] = slot;
 }
 
 std::size_t InvertedLists::find(Slot list, Slot slot) const {
@@ -78,7 +89,8 @@ std::size_t InvertedLists::find(Slot list, Slot slot) const {
 void InvertedLists::read(Slot list, std::size_t place, std::uint8_t* code, Factors& factors) const {
     const InvertedList& from = lists_[list];
     codes_->unpack(from.blocks.data() + place / rows * codes_->block_bytes(), place % rows, code);
-    factors = {from.add[place], from.scale[place]};
+    if (two_parts()) codes_->unpack_row(from.rows.data() + place * codes_->row_bytes(), code);
+    each_factor(from, [&](auto& column, auto factor, auto) { factors.*factor = column[place]; });
 }
 
 void InvertedLists::remove(Slot list, std::size_t place) {
@@ -88,9 +100,7 @@ void InvertedLists::remove(Slot list, std::size_t place) {
     std::vector<std::uint8_t> code(codes_->code_size());
     Factors factors;
     read(list, last, code.data(), factors);
-    codes_->pack(code.data(), place % rows, block(from, place));
-    from.add[place] = factors.add;
-    from.scale[place] = factors.scale;
+    write(from, place, code.data(), factors);
     from.slots[place] = from.slots[last];
     truncate(list, last);
 }
@@ -103,8 +113,8 @@ void InvertedLists::truncate(Slot list, std::size_t n) {
     for (std::size_t place = n; place < std::min(from.size(), kept * rows); ++place)
         codes_->pack(none.data(), place % rows, block(from, place));
     from.blocks.resize(kept * codes_->block_bytes());
-    from.add.resize(n);
-    from.scale.resize(n);
+    from.rows.resize(n * codes_->row_bytes());
+    each_factor(from, [&](auto& column, auto, auto) { column.resize(n); });
     from.slots.resize(n);
 }
 
@@ -117,38 +127,50 @@ void InvertedLists::rename(const std::vector<Slot>& new_slots) {
 
 std::size_t InvertedLists::code_bytes() const {
     std::size_t bytes = 0;
-    for (const InvertedList& list : lists_) bytes += list.blocks.size();
+    for (const InvertedList& list : lists_) bytes += list.blocks.size() + list.rows.size();
     return bytes;
 }
 
 std::size_t InvertedLists::entry_bytes() const {
     std::size_t bytes = lists_.size() * sizeof(InvertedList);
-    for (const InvertedList& list : lists_)
-        bytes += list.slots.bytes() + list.add.bytes() + list.scale.bytes();
+    for (const InvertedList& list : lists_) {
+        bytes += list.slots.bytes();
+        each_factor(list, [&](auto& column, auto, auto) { bytes += column.bytes(); });
+    }
     return bytes;
 }
 
 void InvertedLists::state(StateWriter& out) const {
     std::vector<std::uint32_t> sizes;
-    std::vector<std::uint8_t> codes;
+    std::vector<std::uint8_t> codes, rest;
     std::vector<Slot> slots;
-    std::vector<std::uint16_t> add, scale;
-    codes.reserve(code_bytes());
     const auto append = [](auto& to, const auto* from, std::size_t n) {
         to.insert(to.end(), from, from + n);
     };
+    std::size_t entries = 0;
+    for (const InvertedList& list : lists_) entries += list.size();
+    codes.reserve(code_bytes() - entries * codes_->row_bytes());
+    rest.reserve(entries * codes_->row_bytes());
     for (const InvertedList& list : lists_) {
         sizes.push_back(static_cast<std::uint32_t>(list.size()));
         append(codes, list.blocks.as<std::uint8_t>(), list.blocks.size());
+        append(rest, list.rows.as<std::uint8_t>(), list.rows.size());
         append(slots, list.slots.data(), list.size());
-        append(add, list.add.data(), list.size());
-        append(scale, list.scale.data(), list.size());
     }
     out.array("lists.sizes", std::move(sizes));
     out.array("lists.codes", std::move(codes));
+    if (two_parts()) out.array("lists.rows", std::move(rest));
     out.array("lists.slots", std::move(slots));
-    out.array("lists.add", std::move(add));
-    out.array("lists.scale", std::move(scale));
+    const InvertedList none;
+    each_factor(none, [&](auto&, auto factor, const char* name) {
+        std::vector<std::uint16_t> all;
+        all.reserve(entries);
+        for (const InvertedList& list : lists_)
+            each_factor(list, [&](auto& column, auto which, auto) {
+                if (which == factor) append(all, column.data(), column.size());
+            });
+        out.array(name, std::move(all));
+    });
 }
 
 void InvertedLists::load(StateReader& in, std::size_t entries) {
@@ -161,31 +183,36 @@ void InvertedLists::load(StateReader& in, std::size_t entries) {
     if (total != entries)
         throw CorruptIndex(text("lists have ", total, " entries for ", entries, " vectors"),
                            "lists.sizes");
-    const std::size_t bytes = codes_->block_bytes();
-    struct All {
-        Buffer codes, slots, add, scale;
+    /// Gives each list its share of an array: each bytes a block, or an entry.
+    const auto share = [&](const char* name, Element element, bool by_block, std::size_t each,
+                           const auto& take) {
+        const std::size_t n = (by_block ? blocks : total) * each;
+        const auto all = std::make_shared<Buffer>(
+            in.buffer(name, element, element == Element::u8 ? n : n / each));
+        std::size_t begin = 0;
+        for (std::size_t i = 0; i < lists_.size(); ++i) {
+            const std::size_t bytes = (by_block ? blocks_for(sizes[i]) : sizes[i]) * each;
+            take(lists_[i], Buffer::view(all->data() + begin, bytes, all));
+            begin += bytes;
+        }
     };
-    const auto all = std::make_shared<All>();
-    all->codes = in.buffer("lists.codes", Element::u8, blocks * bytes);
-    all->slots = in.buffer("lists.slots", Element::u32, total);
-    all->add = in.buffer("lists.add", Element::u16, total);
-    all->scale = in.buffer("lists.scale", Element::u16, total);
-    std::size_t entry = 0, block = 0;
-    for (std::size_t i = 0; i < lists_.size(); ++i) {
-        const std::size_t n = sizes[i], held = blocks_for(n);
-        const auto part = [&](const Buffer& buffer, std::size_t first, std::size_t count,
-                              std::size_t each) {
-            return Buffer::view(buffer.data() + first * each, count * each, all);
-        };
-        InvertedList& list = lists_[i];
+    share("lists.codes", Element::u8, true, codes_->block_bytes(),
+          [](InvertedList& list, Buffer part) { list.blocks = std::move(part); });
+    if (two_parts())
+        share("lists.rows", Element::u8, false, codes_->row_bytes(),
+              [](InvertedList& list, Buffer part) { list.rows = std::move(part); });
+    share("lists.slots", Element::u32, false, sizeof(Slot), [](InvertedList& list, Buffer part) {
+        list.slots = Column<Slot>(std::move(part));
         list.viewed = true;
-        list.blocks = part(all->codes, block, held, bytes);
-        list.slots = Column<Slot>(part(all->slots, entry, n, sizeof(Slot)));
-        list.add = Column<std::uint16_t>(part(all->add, entry, n, 2));
-        list.scale = Column<std::uint16_t>(part(all->scale, entry, n, 2));
-        entry += n;
-        block += held;
-    }
+    });
+    InvertedList none;
+    each_factor(none, [&](auto&, auto factor, const char* name) {
+        share(name, Element::u16, false, 2, [&](InvertedList& list, Buffer part) {
+            each_factor(list, [&](auto& column, auto which, auto) {
+                if (which == factor) column = Column<std::uint16_t>(std::move(part));
+            });
+        });
+    });
 }
 
 }  // namespace nearfield

@@ -14,10 +14,11 @@
 namespace nearfield {
 
 struct InvertedList {
-    Buffer blocks;
+    Buffer blocks, rows;  // codes; the second parts of those that have two
     Column<Slot> slots;
-    Column<std::uint16_t> add, scale;  // float16 factors
-    bool viewed = false;               // the arrays lie in a file, or in memory shared by all lists
+    Column<std::uint16_t> add, scale;                           // float16 factors
+    Column<std::uint16_t> first_add, first_scale, first_error;  // where codes have two parts
+    bool viewed = false;  // the arrays lie in a file, or in memory shared by all lists
 
     std::size_t size() const { return slots.size(); }
 };
@@ -35,7 +36,9 @@ class InvertedLists {
 
     /// Makes room for n more entries; may throw, changes nothing visible. Threads: one a list.
     void reserve(Slot list, std::size_t n);
-    void append(Slot list, Slot slot, const std::uint8_t* code, Factors factors);
+    /// Gives back the room that is left for more. Threads: one a list.
+    void trim(Slot list) { copy(lists_[list]); }
+    void append(Slot list, Slot slot, const std::uint8_t* code, const Factors& factors);
     /// Place of a slot in its list; throws CorruptIndex unless the list holds it.
     std::size_t find(Slot list, Slot slot) const;
     void remove(Slot list, std::size_t place);
@@ -48,7 +51,8 @@ class InvertedLists {
     std::size_t code_bytes() const;
     std::size_t entry_bytes() const;
 
-    /// All lists one after the other: codes are copied for that, so saving takes their memory twice.
+    /// All lists one after the other: codes are copied for that, so saving takes their memory
+    /// twice.
     void state(StateWriter& out) const;
     /// Lists that view what was read, until they change. Throws CorruptIndex unless they have
     /// `entries` in all.
@@ -58,7 +62,16 @@ class InvertedLists {
     std::byte* block(InvertedList& list, std::size_t place) const {
         return list.blocks.data() + place / BlockCodes::block_rows * codes_->block_bytes();
     }
-    void own(InvertedList& list) const;
+    bool two_parts() const { return codes_->row_bytes() > 0; }
+    void own(InvertedList& list) const {
+        if (list.viewed) copy(list);
+    }
+    void copy(InvertedList& list) const;
+    void write(InvertedList& list, std::size_t place, const std::uint8_t* code,
+               const Factors& factors) const;
+    /// Columns of an entry's factors: work(column, which factor) for each.
+    template <class List, class Work>
+    void each_factor(List& list, const Work& work) const;
 
     const BlockCodes* codes_ = nullptr;
     std::vector<InvertedList> lists_;

@@ -12,6 +12,9 @@ namespace {
 
 // Vectors under way at a time: bounds the memory of an addition, whatever its size.
 constexpr std::size_t rows_at_once = 16'384;
+// Lists that grew by this share give back the room they have left; copying them takes a fiftieth of
+// the time that coding did.
+constexpr std::size_t trim_share = 64;
 
 }  // namespace
 
@@ -29,6 +32,12 @@ void IvfIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& ru
     for (std::size_t i = 0; i < before.size(); ++i) before[i] = lists_[i].size();
     try {
         append(rows, slots, run);
+        if (rows.rows * trim_share >= ids_map().size())
+            parallel_for(Run{run.threads, nullptr}, lists_.size(), 16,
+                         [&](std::size_t from, std::size_t to, std::size_t) {
+                             for (std::size_t i = from; i < to; ++i)
+                                 lists_.trim(static_cast<Slot>(i));
+                         });
     } catch (...) {
         for (std::size_t i = 0; i < before.size(); ++i)
             if (lists_[i].size() > before[i]) lists_.truncate(static_cast<Slot>(i), before[i]);

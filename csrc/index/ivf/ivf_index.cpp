@@ -121,7 +121,8 @@ void IvfIndex::train(const MatrixView& sample, const Run& run) {
     }
     codes.train(residuals, centroids, run);
     codes_ = std::move(codes);
-    finder_.emplace(std::move(centroids), dim, codes_.norms(), quiet);
+    std::vector<std::uint32_t> groups = group_lists(centroids, dim, params_.codes.seed, quiet);
+    finder_.emplace(std::move(centroids), dim, codes_.norms(), quiet, std::move(groups));
     codes_.attach(*finder_);
     lists_ = InvertedLists(k, codes_.blocks());
 }

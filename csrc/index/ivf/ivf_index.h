@@ -28,10 +28,10 @@ struct IvfParams {
 };
 
 /// Vectors are grouped round k-means centroids (Sivic & Zisserman, ICCV 2003; Jegou et al., PAMI
-/// 2011); a query opens the nprobe lists nearest to it, ranks their vectors by codes of what they add
-/// to their centroid, and the best by the vectors themselves. Many queries at once go through the
-/// lists together, so that a block of codes is read for all that want it. The same vectors, calls,
-/// parameters and seed give the same bytes, whatever the number of threads.
+/// 2011); a query opens the nprobe lists nearest to it, ranks their vectors by codes of what they
+/// add to their centroid, and the best by the vectors themselves. Many queries at once go through
+/// the lists together, so that a block of codes is read for all that want it. The same vectors,
+/// calls, parameters and seed give the same bytes, whatever the number of threads.
 class IvfIndex final : public Index {
   public:
     /// Throws std::invalid_argument when a parameter is out of range.
@@ -84,8 +84,8 @@ class IvfIndex final : public Index {
     ResidualCodes codes_;
     std::optional<ListFinder> finder_;
     InvertedLists lists_;
-    Column<Slot> list_of_;       // by slot
-    VectorStore vectors_;        // no rows without rerank
+    Column<Slot> list_of_;  // by slot
+    VectorStore vectors_;   // no rows without rerank
 
     mutable Workers<Worker> workers_;
 };

@@ -7,9 +7,6 @@
 namespace nearfield {
 namespace {
 
-// Part of a residual that its code misses, by bits (1, 2, 4, 8), for Gaussian ones; codes of a few
-// bits a subspace count as the first.
-constexpr float missed[4] = {0.61f, 0.34f, 0.107f, 0.01f};
 // A vector inside is let through unless its estimate is off by more than so many deviations.
 constexpr float deviations = 4;
 
@@ -23,9 +20,7 @@ void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchP
     require_trained("range_search()");
     const Search search(*this, params, filter);
     const std::size_t nlist = finder_->size();
-    const float miss = params_.codes.kind == CodeKind::product
-                           ? missed[0]
-                           : missed[kernels::bits_index(params_.codes.bits)];
+    const float miss = codes_.missed();
     parallel_for(run, queries.rows, 1, [&](std::size_t q, std::size_t, std::size_t) {
         auto worker = workers_.borrow(*this);
         const MatrixView ready = space_.prepare(queries.slice(q, q + 1), worker->prepared);
@@ -47,11 +42,12 @@ void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchP
                 const float base = every[opened].distance;
                 const Worker::Visit visit{
                     0, base, codes_.pull(worker->queries, 0, every[opened].slot, base)};
-                search.scan(
-                    *worker, every[opened].slot, &visit, 1, [&](std::uint32_t) { return most; },
-                    [&](std::uint32_t, float estimate, Slot slot) {
-                        worker->found.push_back({estimate, slot});
-                    });
+                const auto threshold = [&](std::uint32_t) { return most; };
+                const auto sink = [&](std::uint32_t, float estimate, Slot slot) {
+                    worker->found.push_back({estimate, slot});
+                };
+                search.scan(*worker, every[opened].slot, &visit, 1, threshold, sink);
+                search.settle(*worker, threshold, sink);
             }
             const std::size_t before = out[q].size();
             search.keep_within(*worker, ready.row(0), radius, out[q]);

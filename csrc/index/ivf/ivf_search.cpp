@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "kernels/prefetch.inl.h"
 
 namespace nearfield {
 namespace {
@@ -23,7 +24,9 @@ constexpr double estimates_a_vector = 12;
 std::size_t default_candidates(std::size_t k, int bits, CodeKind kind) {
     if (kind == CodeKind::product) return bits == 4 ? 6 * k + 40 : 8 * k + 60;
     if (bits == 8) return k + 6;
+    if (bits == 5) return k + k / 4 + 10;
     if (bits == 4) return k + k / 2 + 15;
+    if (bits == 3) return 2 * k + 20;
     if (bits == 2) return 4 * k + 30;
     return 12 * k + 60;
 }
@@ -31,7 +34,11 @@ std::size_t default_candidates(std::size_t k, int bits, CodeKind kind) {
 }  // namespace
 
 IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, const Filter& filter)
-    : index_(index), filter_(filter), counters_(params.counters), k_(params.k) {
+    : index_(index),
+      filter_(filter),
+      counters_(params.counters),
+      k_(params.k),
+      two_parts_(index.codes_.blocks().row_bytes() > 0) {
     const std::size_t nlist = index.finder_->size();
     nprobe_ = params.nprobe != 0 ? params.nprobe : std::min(nlist, index.params_.nprobe);
     require(nprobe_ <= nlist, "nprobe must be at most nlist (", nlist, "), got ", nprobe_);
@@ -51,14 +58,101 @@ IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, cons
               static_cast<double>(filter.count) * estimates_a_vector <= estimated;
 }
 
+void IvfIndex::Search::load_factors(Worker& worker, const InvertedList& entries, std::size_t first,
+                                    std::size_t n) const {
+    const auto convert = kernels::kernels().from_f16;
+    convert((two_parts_ ? entries.first_add : entries.add).data() + first, n, worker.add.data());
+    convert((two_parts_ ? entries.first_scale : entries.scale).data() + first, n,
+            worker.scale.data());
+    if (two_parts_) convert(entries.first_error.data() + first, n, worker.error.data());
+}
+
+std::size_t IvfIndex::Search::select(Worker& worker, std::size_t n, std::size_t i,
+                                     const Worker::Visit& visit, float limit) const {
+    const float* const zeros = worker.zeros.data();
+    const bool norms = index_.codes_.norms();
+    const kernels::BoundRows factors{norms ? worker.add.data() : zeros, worker.scale.data(),
+                                     norms ? zeros : worker.add.data()};
+    const BlockCodes::Terms& terms = worker.queries.terms[visit.query];
+    const kernels::BoundQuery bound{terms.shift, terms.unit, visit.pull, -visit.base};
+    return kernels::kernels().select_bound(worker.sums.as<std::int32_t>() + i * scan_rows, n,
+                                           factors, bound, limit, worker.places.data(),
+                                           worker.estimates.data());
+}
+
+/// The first parts rule out what is surely farther.
+void IvfIndex::Search::select_first(Worker& worker, const InvertedList& entries, std::size_t first,
+                                    std::size_t n, std::size_t i, const Worker::Visit& visit,
+                                    float limit) const {
+    const ResidualCodes& codes = index_.codes_;
+    const std::int32_t* const sums = worker.sums.as<std::int32_t>() + i * scan_rows;
+    const BlockCodes::Terms& terms = worker.queries.terms[visit.query];
+    const float* add = worker.add.data();
+    if (!codes.norms()) {
+        for (std::size_t j = 0; j < n; ++j) worker.pulled[j] = -visit.pull * worker.add[j];
+        add = worker.pulled.data();
+    }
+    const kernels::BoundRows factors{add, worker.scale.data(), worker.error.data()};
+    const kernels::BoundQuery bound{
+        terms.shift, terms.unit, codes.reach(worker.queries, visit.query, visit.base), -visit.base};
+    Worker::Pending& found = worker.fresh;
+    found.list = &entries;
+    found.visit = visit;
+    found.n = kernels::kernels().select_bound(sums, n, factors, bound, limit, found.places.data(),
+                                              worker.estimates.data());
+    const std::size_t bytes = codes.blocks().row_bytes();
+    for (std::size_t j = 0; j < found.n; ++j) {
+        found.sums[j] = sums[found.places[j]];
+        const std::size_t place = found.places[j] += static_cast<std::uint32_t>(first);
+        kernels::prefetch_range(entries.rows.data() + place * bytes, bytes);
+        kernels::prefetch(&entries.add[place]);
+        kernels::prefetch(&entries.scale[place]);
+    }
+}
+
+std::size_t IvfIndex::Search::complete(Worker& worker, float limit) const {
+    const Worker::Pending& pending = worker.pending;
+    const ResidualCodes& codes = index_.codes_;
+    const BlockCodes& blocks = codes.blocks();
+    const InvertedList& entries = *pending.list;
+    const Worker::Visit& visit = pending.visit;
+    blocks.complete(worker.queries.codes.data() + visit.query * blocks.query_bytes(),
+                    worker.queries.terms[visit.query], entries.rows.data(), pending.places.data(),
+                    pending.n, pending.sums.data(), worker.scan, worker.products.data());
+    worker.completed += pending.n;
+    for (std::size_t j = 0; j < pending.n; ++j) {
+        worker.halves[j] = entries.add[pending.places[j]];
+        worker.halves[scan_rows + j] = entries.scale[pending.places[j]];
+    }
+    const auto convert = kernels::kernels().from_f16;
+    convert(worker.halves.data(), pending.n, worker.pulled.data());
+    convert(worker.halves.data() + scan_rows, pending.n, worker.estimates.data());
+    const float pull = codes.norms() ? 1.0f : -visit.pull;
+    std::size_t found = 0;
+    for (std::size_t j = 0; j < pending.n; ++j) {
+        const float estimate =
+            visit.base + pull * worker.pulled[j] - worker.estimates[j] * worker.products[j];
+        worker.places[found] = pending.places[j];
+        worker.estimates[found] = estimate;
+        found += estimate <= limit;
+    }
+    return found;
+}
+
 /// Keeps the best of each query by estimate.
 void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visits,
                             std::size_t n) const {
     scan(
         worker, list, visits, n,
-        [&](std::uint32_t query) {
-            return worker.best[query].threshold();
-        },
+        [&](std::uint32_t query) { return worker.best[query].threshold(); },
+        [&](std::uint32_t query, float estimate, Slot slot) {
+            worker.best[query].offer({estimate, slot});
+        });
+}
+
+void IvfIndex::Search::settle(Worker& worker) const {
+    settle(
+        worker, [&](std::uint32_t query) { return worker.best[query].threshold(); },
         [&](std::uint32_t query, float estimate, Slot slot) {
             worker.best[query].offer({estimate, slot});
         });
@@ -155,8 +249,16 @@ void IvfIndex::Search::reserve(Worker& worker, std::size_t m) const {
     };
     grow(worker.gathered, tile * index_.codes_.blocks().query_bytes());
     grow(worker.sums, tile * scan_rows * sizeof(std::int32_t));
-    for (auto* values : {&worker.add, &worker.scale, &worker.zeros, &worker.estimates})
+    for (auto* values : {&worker.add, &worker.scale, &worker.error, &worker.zeros, &worker.pulled,
+                         &worker.estimates})
         values->resize(scan_rows);
+    worker.products.resize(scan_rows);
+    worker.halves.resize(2 * scan_rows);
+    for (auto* pending : {&worker.pending, &worker.fresh}) {
+        pending->n = 0;  // an interrupted search may have left some
+        pending->places.resize(scan_rows);
+        pending->sums.resize(scan_rows);
+    }
     worker.places.resize(scan_rows);
     const auto clear = [&](std::vector<NearestPool>& kept, std::size_t k) {
         if (!kept.empty() && kept[0].k() != k) kept.clear();
@@ -181,6 +283,7 @@ void IvfIndex::Search::run(Worker& worker, const MatrixView& queries, Neighbor* 
         const NearestPool& lists = worker.lists[0];
         for (std::size_t j = 0; j < lists.size(); ++j) open_one(worker, 0, lists[j]);
     }
+    settle(worker);
     for (std::size_t i = 0; i < m; ++i) {
         // The lists may hold too few that are allowed: then the others are opened too.
         worker.best[i].merge();
@@ -191,6 +294,7 @@ void IvfIndex::Search::run(Worker& worker, const MatrixView& queries, Neighbor* 
             worker.best[i].clear();
             for (std::size_t j = 0; j < nlist; ++j)
                 open_one(worker, static_cast<std::uint32_t>(i), every[j]);
+            settle(worker);
             worker.best[i].merge();
         }
         finish(worker, queries.row(i), i, out + i * k_);
@@ -217,11 +321,12 @@ void IvfIndex::Search::run_listed(Worker& worker, const MatrixView& queries, Nei
 
 void IvfIndex::Search::report(Worker& worker) const {
     if (counters_)
-        counters_->add(worker.scanned + worker.measured, worker.measured, worker.opened,
-                       worker.scanned * index_.codes_.blocks().block_bytes() /
-                               BlockCodes::block_rows +
-                           worker.measured * index_.vectors_.stride());
-    worker.scanned = worker.measured = worker.opened = 0;
+        counters_->add(
+            worker.scanned + worker.measured, worker.measured, worker.opened,
+            worker.scanned * index_.codes_.blocks().block_bytes() / BlockCodes::block_rows +
+                worker.completed * index_.codes_.blocks().row_bytes() +
+                worker.measured * index_.vectors_.stride());
+    worker.scanned = worker.completed = worker.measured = worker.opened = 0;
 }
 
 void IvfIndex::search_rows(const MatrixView& queries, const SearchParams& params,

@@ -1,9 +1,11 @@
-// How a call is answered: how many lists are opened, how many vectors measured, who may be a result.
+// How a call is answered: how many lists are opened, how many vectors measured, who may be a
+// result.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "index/ivf/ivf_worker.h"
@@ -27,17 +29,37 @@ class IvfIndex::Search {
 
     /// Makes room for m queries.
     void reserve(Worker& worker, std::size_t m) const;
-    /// Opens a list for n queries: sink(query, estimate, slot) for every allowed vector whose estimate
-    /// is at most threshold(query).
+    /// Opens a list for n queries: sink(query, estimate, slot) for every allowed vector whose
+    /// estimate is at most threshold(query).
     template <class Threshold, class Sink>
     void scan(Worker& worker, Slot list, const Worker::Visit* visits, std::size_t n,
               const Threshold& threshold, const Sink& sink) const;
+    /// After the last scan: sinks what is still on its way.
+    template <class Threshold, class Sink>
+    void settle(Worker& worker, const Threshold& threshold, const Sink& sink) const;
     /// The found ones within the radius, into `inside`; empties worker.found.
     void keep_within(Worker& worker, const float* query, float radius,
                      std::vector<Neighbor>& inside) const;
     void report(Worker& worker) const;
 
   private:
+    /// Factors of entries [first, first + n) of a list: of first parts, where codes have two.
+    void load_factors(Worker& worker, const InvertedList& entries, std::size_t first,
+                      std::size_t n) const;
+    /// Places and estimates of the rows scanned, for the i-th visit, that are at most `limit` away;
+    /// returns how many.
+    std::size_t select(Worker& worker, std::size_t n, std::size_t i, const Worker::Visit& visit,
+                       float limit) const;
+    /// Where codes have two parts: puts the rows that may be at most `limit` away into
+    /// worker.fresh, and asks for their second parts.
+    void select_first(Worker& worker, const InvertedList& entries, std::size_t first, std::size_t n,
+                      std::size_t i, const Worker::Visit& visit, float limit) const;
+    /// Places and estimates of the pending rows that are at most `limit` away.
+    std::size_t complete(Worker& worker, float limit) const;
+    template <class Sink>
+    void give(const Worker& worker, const InvertedList& entries, std::uint32_t query, std::size_t n,
+              const Sink& sink) const;
+    void settle(Worker& worker) const;
     void open_one(Worker& worker, std::uint32_t query, const Neighbor& list) const;
     void scan(Worker& worker, Slot list, const Worker::Visit* visits, std::size_t n) const;
     void open(Worker& worker, std::size_t m, std::size_t first, std::size_t last) const;
@@ -49,6 +71,7 @@ class IvfIndex::Search {
     Counters* counters_;
     std::size_t k_, nprobe_, candidates_;
     bool listed_ = false;
+    bool two_parts_;
 };
 
 template <class Threshold, class Sink>
@@ -57,42 +80,53 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
     const InvertedList& entries = index_.lists_[list];
     if (entries.size() == 0) return;
     const BlockCodes& blocks = index_.codes_.blocks();
-    const kernels::Kernels& table = kernels::kernels();
     const std::size_t bytes = blocks.query_bytes();
-    auto* const sums = worker.sums.as<std::int32_t>();
-    const std::size_t slots = index_.ids_map().slots();
     for (std::size_t i = 0; i < n; ++i)
         std::memcpy(worker.gathered.data() + i * bytes,
                     worker.queries.codes.data() + visits[i].query * bytes, bytes);
     for (std::size_t first = 0; first < entries.size(); first += scan_rows) {
         const std::size_t rows = std::min(scan_rows, entries.size() - first);
         const std::size_t n_blocks = (rows + BlockCodes::block_rows - 1) / BlockCodes::block_rows;
-        table.from_f16(entries.add.data() + first, rows, worker.add.data());
-        table.from_f16(entries.scale.data() + first, rows, worker.scale.data());
+        load_factors(worker, entries, first, rows);
         blocks.scan(worker.gathered.data(), n,
                     entries.blocks.data() + first / BlockCodes::block_rows * blocks.block_bytes(),
-                    n_blocks, sums, scan_rows, worker.scan);
-        const float* const zeros = worker.zeros.data();
-        const bool norms = index_.codes_.norms();
-        const kernels::BoundRows factors{norms ? worker.add.data() : zeros, worker.scale.data(),
-                                         norms ? zeros : worker.add.data()};
+                    n_blocks, worker.sums.as<std::int32_t>(), scan_rows, worker.scan);
         for (std::size_t i = 0; i < n; ++i) {
             const std::uint32_t query = visits[i].query;
-            const BlockCodes::Terms& terms = worker.queries.terms[query];
-            const kernels::BoundQuery bound{terms.shift, terms.unit, visits[i].pull,
-                                            -visits[i].base};
-            const std::size_t found =
-                table.select_bound(sums + i * scan_rows, rows, factors, bound, threshold(query),
-                                   worker.places.data(), worker.estimates.data());
-            for (std::size_t j = 0; j < found; ++j) {
-                const Slot slot = entries.slots[first + worker.places[j]];
-                // A mapped file may say anything at any time.
-                if (slot < slots && allows(slot)) sink(query, worker.estimates[j], slot);
+            if (two_parts_) {
+                select_first(worker, entries, first, rows, i, visits[i], threshold(query));
+                settle(worker, threshold, sink);
+                std::swap(worker.pending, worker.fresh);
+            } else {
+                const std::size_t found = select(worker, rows, i, visits[i], threshold(query));
+                for (std::size_t j = 0; j < found; ++j)
+                    worker.places[j] += static_cast<std::uint32_t>(first);
+                give(worker, entries, query, found, sink);
             }
         }
     }
     worker.scanned += n * entries.size();
     worker.opened += n;
+}
+
+template <class Threshold, class Sink>
+void IvfIndex::Search::settle(Worker& worker, const Threshold& threshold, const Sink& sink) const {
+    Worker::Pending& pending = worker.pending;
+    if (pending.n == 0) return;
+    const std::uint32_t query = pending.visit.query;
+    give(worker, *pending.list, query, complete(worker, threshold(query)), sink);
+    pending.n = 0;
+}
+
+template <class Sink>
+void IvfIndex::Search::give(const Worker& worker, const InvertedList& entries, std::uint32_t query,
+                            std::size_t n, const Sink& sink) const {
+    const std::size_t slots = index_.ids_map().slots();
+    for (std::size_t j = 0; j < n; ++j) {
+        const Slot slot = entries.slots[worker.places[j]];
+        // A mapped file may say anything at any time.
+        if (slot < slots && allows(slot)) sink(query, worker.estimates[j], slot);
+    }
 }
 
 }  // namespace nearfield

@@ -7,6 +7,18 @@ namespace {
 
 constexpr const char* no_rerank = "none";
 
+/// Sizes of the groups of k lists; files without groups have none.
+std::vector<std::uint32_t> read_groups(StateReader& in, std::size_t k) {
+    if (!in.has("lists.groups")) return {};
+    const std::size_t n = in.number("lists.groups_count", 1, k);
+    auto sizes = in.values<std::uint32_t>("lists.groups", n);
+    std::size_t total = 0;
+    for (const std::uint32_t size : sizes) total += size;
+    if (total != k)
+        throw CorruptIndex(text("groups have ", total, " lists for ", k), "lists.groups");
+    return sizes;
+}
+
 }  // namespace
 
 void IvfIndex::state_rows(StateWriter& out) const {
@@ -24,6 +36,10 @@ void IvfIndex::state_rows(StateWriter& out) const {
     out.number("lists.count", finder_->size());
     codes_.state(out);
     out.array("lists.centroids", finder_->centroids().data(), finder_->centroids().size());
+    if (!finder_->groups().empty()) {
+        out.number("lists.groups_count", finder_->groups().size());
+        out.array("lists.groups", finder_->groups().data(), finder_->groups().size());
+    }
     lists_.state(out);
     out.array("lists.of", list_of_.data(), ids_map().slots());
     if (params_.rerank) vectors_.state(out, ids_map().slots());
@@ -54,7 +70,8 @@ std::unique_ptr<Index> IvfIndex::from_state(StateReader& in) {
     index->codes_.load(in);
     std::vector<float> centroids = in.values<float>("lists.centroids", k * dim);
     require_finite("lists.centroids", centroids);
-    index->finder_.emplace(std::move(centroids), dim, index->codes_.norms(), Run{1, nullptr});
+    index->finder_.emplace(std::move(centroids), dim, index->codes_.norms(), Run{1, nullptr},
+                           read_groups(in, k));
     index->codes_.attach(*index->finder_);
     index->lists_ = InvertedLists(k, index->codes_.blocks());
     index->lists_.load(in, index->ids_map().size());

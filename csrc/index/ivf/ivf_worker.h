@@ -23,21 +23,34 @@ struct IvfIndex::Worker {
         float base, pull;
     };
 
+    /// Rows of a list that a query's first parts let through; their second parts are on their way
+    /// from memory while the next rows are scanned.
+    struct Pending {
+        const InvertedList* list = nullptr;
+        Visit visit{};
+        std::size_t n = 0;
+        std::vector<std::uint32_t> places;  // in the list
+        std::vector<std::int32_t> sums;     // of the first parts
+    };
+
     std::unique_ptr<Scorer> scorer;
+    Pending pending, fresh;
     ResidualCodes::Queries queries;
     ListFinder::Scratch ranking;
     BlockCodes::Scratch scan;
     std::vector<float> prepared;
-    std::vector<NearestPool> lists, best;      // a query each
-    std::vector<std::size_t> begin;     // visits of each list
+    std::vector<NearestPool> lists, best;  // a query each
+    std::vector<std::size_t> begin;        // visits of each list
     std::vector<Visit> visits;
     Buffer gathered, sums;
-    std::vector<float> add, scale, zeros, estimates;
+    std::vector<float> add, scale, error, zeros, pulled, estimates;
+    std::vector<float> products;        // of the codes that were completed
+    std::vector<std::uint16_t> halves;  // their factors
     std::vector<std::uint32_t> places;
     std::vector<Slot> slots;
     std::vector<float> distances;
     std::vector<Neighbor> found;
-    std::uint64_t scanned = 0, measured = 0, opened = 0;
+    std::uint64_t scanned = 0, completed = 0, measured = 0, opened = 0;
 };
 
 }  // namespace nearfield

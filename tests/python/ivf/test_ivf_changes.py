@@ -28,9 +28,9 @@ def same(a, b, queries):
     np.testing.assert_array_equal(one.distances, two.distances)
 
 
-@pytest.mark.parametrize("codes", ["rabitq", "pq"])
-def test_the_number_of_threads_changes_nothing(codes, vectors):
-    options = {"codes": codes, "rerank": None, "opq": codes == "pq"}
+@pytest.mark.parametrize(("codes", "bits"), [("rabitq", 4), ("rabitq", 5), ("pq", 4)])
+def test_the_number_of_threads_changes_nothing(codes, bits, vectors):
+    options = {"codes": codes, "bits": bits, "rerank": None, "opq": codes == "pq"}
     one, many = made(vectors, 1, **options), made(vectors, 3, **options)
     same(one, many, vectors[:50])
     np.testing.assert_array_equal(one.get(one.ids), many.get(many.ids))

@@ -10,6 +10,8 @@ DIM, N = 24, 900
 KINDS = {
     "rabitq-4": {},
     "rabitq-1": {"bits": 1, "rerank": None},
+    "rabitq-3": {"bits": 3, "rerank": None},
+    "rabitq-5": {"bits": 5},
     "rabitq-8-int8": {"bits": 8, "rerank": "int8", "nlist": None, "candidates": 40},
     "pq-4-opq": {"codes": "pq", "opq": True, "rerank": None},
     "pq-8": {"codes": "pq", "bits": 8, "pq_m": 6, "rerank": "float32", "seed": 5},

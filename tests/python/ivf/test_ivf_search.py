@@ -8,7 +8,7 @@ from oracle import METRICS, exact_distances
 import nearfield as nf
 
 N, DIM = 4000, 48
-CODES = [("rabitq", 1), ("rabitq", 2), ("rabitq", 4), ("rabitq", 8), ("pq", 4), ("pq", 8)]
+CODES = [*[("rabitq", bits) for bits in (1, 2, 3, 4, 5, 8)], ("pq", 4), ("pq", 8)]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_recall_is_high_for_every_metric_and_code(metric, codes, bits, data):
         np.testing.assert_array_equal(alone.distances, hits.distances[row])
 
 
-FLOORS = {"rabitq": {1: 0.35, 2: 0.6, 4: 0.85, 8: 0.97}, "pq": {4: 0.7, 8: 0.85}}
+FLOORS = {"rabitq": {1: 0.35, 2: 0.6, 3: 0.75, 4: 0.85, 5: 0.9, 8: 0.97}, "pq": {4: 0.7, 8: 0.85}}
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -57,6 +57,21 @@ def test_codes_alone_reach_their_recall_floor(metric, codes, bits, data):
     truth = np.take_along_axis(exact_distances(vectors, queries, metric), hits.ids, axis=1)
     spread = exact_distances(vectors, queries, metric).std()
     assert np.abs(hits.distances - truth).mean() < (0.3 if bits < 4 else 0.12) * spread
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_two_part_codes_read_little_and_find_what_whole_ones_find(metric):
+    rng = np.random.default_rng(7)
+    vectors = rng.standard_normal((20_000, 256), dtype=np.float32)
+    queries = vectors[:20] + 0.3 * rng.standard_normal((20, 256), dtype=np.float32)
+    found = {}
+    for bits in (4, 5):
+        index = made(vectors, metric, 4, bits=bits, rerank=None)
+        found[bits] = recall(index.search(queries, nprobe=4), vectors, queries, metric)
+        if bits == 5:
+            work = index.count_work(queries, nprobe=4)
+            assert work["bytes"] < 0.5 * work["distances"] * 256 * 5 / 8
+    assert found[5] >= found[4]
 
 
 @pytest.mark.parametrize("rerank", ["float32", "float16", "bfloat16", "int8"])
@@ -88,9 +103,25 @@ def test_more_lists_find_more(data, built):
 def test_any_dim_works(dim, rng):
     vectors = rng.standard_normal((900, dim), dtype=np.float32)
     queries = rng.standard_normal((20, dim), dtype=np.float32)
-    for codes in ("rabitq", "pq"):
-        index = made(vectors, nlist=8, codes=codes, rerank="float32", candidates=200)
+    for codes, bits in (("rabitq", 4), ("rabitq", 3), ("rabitq", 5), ("pq", 4)):
+        index = made(vectors, nlist=8, codes=codes, bits=bits, rerank="float32", candidates=200)
         assert recall(index.search(queries, nprobe=8), vectors, queries, "l2") > 0.95
+
+
+@pytest.mark.filterwarnings("ignore:sample should have")
+def test_among_many_lists_one_query_finds_about_the_nearest_ones(rng, tmp_path):
+    vectors = clustered(rng, 9000, 16)
+    queries = vectors[:200] + 0.1 * rng.standard_normal((200, 16), dtype=np.float32)
+    index = made(vectors, nlist=4500)
+    together = index.search(queries, nprobe=64)
+    alone = np.array([index.search(query, nprobe=64).ids for query in queries])
+    assert recall(together, vectors, queries, "l2") > 0.95
+    share = np.mean([len(np.intersect1d(a, b)) for a, b in zip(alone, together.ids, strict=True)])
+    assert share > 9.7
+    assert len(index.search(queries[0], k=10, nprobe=4500).ids) == 10
+    index.save(tmp_path / "many.nf")
+    again = nf.load(tmp_path / "many.nf")
+    np.testing.assert_array_equal(again.search(queries[5], nprobe=64).ids, alone[5])
 
 
 def test_search_pads_with_minus_one_when_k_exceeds_size(data):
@@ -123,7 +154,7 @@ def test_filters_are_kept_and_give_k_results(share, rerank, data, rng):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize("bits", [1, 4, 5, 8])
 def test_range_search_finds_what_lies_inside(metric, bits, data):
     vectors, queries = data
     index = made(vectors, metric, bits=bits)
