@@ -37,6 +37,21 @@ class Neighbors(NamedTuple):
     distances: NDArray[np.float32]
     """(nq, k) float32; smaller is nearer."""
 
+    def to_arrow(self) -> Any:
+        """Give a pyarrow Table with a row for each neighbor: query, rank, id, distance.
+
+        `query` and `rank` count from 0; rows that pad are left out. Needs the extra ``arrow``.
+        """
+        from nearfield.results import to_arrow
+
+        return to_arrow(self.ids, self.distances)
+
+    def to_pandas(self) -> Any:
+        """Give a pandas DataFrame of the same columns as `to_arrow`. Needs the extra ``pandas``."""
+        from nearfield.results import to_pandas
+
+        return to_pandas(self.ids, self.distances)
+
 
 class RangeNeighbors(NamedTuple):
     """Answer to a range search; ids[lims[i]:lims[i + 1]] answers query i, nearest first."""
@@ -47,6 +62,21 @@ class RangeNeighbors(NamedTuple):
     """(lims[-1],) int64, or object for string ids."""
     distances: NDArray[np.float32]
     """(lims[-1],) float32."""
+
+    def to_arrow(self) -> Any:
+        """Give a pyarrow Table with a row for each neighbor: query, rank, id, distance.
+
+        `query` and `rank` count from 0; rows that pad are left out. Needs the extra ``arrow``.
+        """
+        from nearfield.results import to_arrow
+
+        return to_arrow(self.ids, self.distances, self.lims)
+
+    def to_pandas(self) -> Any:
+        """Give a pandas DataFrame of the same columns as `to_arrow`. Needs the extra ``pandas``."""
+        from nearfield.results import to_pandas
+
+        return to_pandas(self.ids, self.distances, self.lims)
 
 
 class Index:

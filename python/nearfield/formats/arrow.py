@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfield._optional import import_extra
+from nearfield.columns import from_arrow
 
 __all__ = ["read", "write"]
 
@@ -25,10 +26,7 @@ def read(path: Path) -> tuple[NDArray[Any], Sequence[int] | Sequence[str] | None
     names = [name for name in ("vector", "vectors", "embedding") if name in table.column_names]
     if not names:
         raise ValueError(f"{path} must have a column vector, got {table.column_names}")
-    column = table.column(names[0]).combine_chunks()
-    if column.null_count:
-        raise ValueError(f"{path} must have a vector in every row, got {column.null_count} nulls")
-    vectors = _as_matrix(arrow, path, column)
+    vectors = _as_matrix(table.column(names[0]), path)
     if "id" not in table.column_names:
         return vectors, None
     ids = table.column("id").to_pylist()
@@ -59,22 +57,11 @@ def _read_table(path: Path) -> Any:
     return feather.read_table(path)
 
 
-def _as_matrix(arrow: Any, path: Path, column: Any) -> NDArray[Any]:
-    kind = column.type
-    if arrow.types.is_fixed_size_list(kind):
-        dim = kind.list_size
-    elif arrow.types.is_list(kind) or arrow.types.is_large_list(kind):
-        lengths = np.unique(np.diff(column.offsets.to_numpy()))
-        if len(lengths) > 1:
-            message = f"{path} must hold vectors of one length, got {lengths.tolist()[:5]}"
-            raise ValueError(message)
-        dim = int(lengths[0]) if len(lengths) else 0
-    else:
-        raise ValueError(f"{path} must hold lists of numbers, got {kind}")
-    values = column.flatten()
-    if values.null_count or not (
-        arrow.types.is_floating(values.type) or arrow.types.is_integer(values.type)
-    ):
-        raise ValueError(f"{path} must hold lists of numbers without nulls, got {kind}")
-    matrix: NDArray[Any] = values.to_numpy(zero_copy_only=False).reshape(len(column), dim)
+def _as_matrix(column: Any, path: Path) -> NDArray[Any]:
+    try:
+        matrix = from_arrow(column, str(path))
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    if matrix.ndim != 2:
+        raise ValueError(f"{path} must hold lists of numbers, got {column.type}")
     return matrix
