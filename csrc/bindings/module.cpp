@@ -18,4 +18,5 @@ PYBIND11_MODULE(_core, m) {
     bind_exact(m);
     bind_state(m);
     bind_storage(m);
+    bind_c_api(m);
 }

@@ -1,10 +1,11 @@
 """What this build is and how many threads it uses."""
 
+from pathlib import Path
 from typing import Any
 
 from nearfield import _core
 
-__all__ = ["build_config", "get_num_threads", "set_num_threads"]
+__all__ = ["build_config", "get_include", "get_num_threads", "set_num_threads"]
 
 
 def build_config() -> dict[str, Any]:
@@ -17,6 +18,14 @@ def build_config() -> dict[str, Any]:
         layers (name -> whether this CPU has it), num_threads.
     """
     return _core.build_config()
+
+
+def get_include() -> str:
+    """Tell the folder to compile with for calling nearfield from C, C++ or Cython without the GIL.
+
+    It has ``nearfield/c_api.h``, which says how; ``from nearfield cimport cy`` needs it too.
+    """
+    return str(Path(__file__).resolve().parent / "include")
 
 
 def get_num_threads() -> int:
