@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -173,12 +174,19 @@ def test_import_loads_nothing_beyond_numpy_and_the_standard_library():
     assert [m for m in ast.literal_eval(ran.stdout) if "cython" not in m] == []
 
 
-def test_readme_example_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks, "the README shows an example"
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})  # our own text
+@pytest.mark.parametrize("page", ["README.md", "python/nearfield/integrations/README.md"])
+def test_readme_example_runs(page, tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks, "the page shows an example"
+    for i, block in enumerate(blocks):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        for name, kept in (("old.bin", "l2.hnswlib"), ("old.faiss", "map2-hnsw.faiss")):
+            shutil.copy(ROOT / "tests/golden/foreign" / kept, folder / name)
+        if "import pyarrow" in block:
+            pytest.importorskip("pyarrow")
+        exec(compile(block, page, "exec"), {})  # our own text
 
 
 def test_a_wheel_stays_under_3_mb():

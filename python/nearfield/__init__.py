@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from nearfield._core import NotTrained, __version__
-from nearfield.config import build_config, get_num_threads, set_num_threads
+from nearfield.config import build_config, get_include, get_num_threads, set_num_threads
 from nearfield.errors import (
     CorruptCollection,
     CorruptIndex,
@@ -28,7 +28,18 @@ from nearfield.kmeans import KMeans
 from nearfield.persistence import FileInfo, load, verify
 
 if TYPE_CHECKING:
-    from nearfield import collection, compat, embed, evaluate, explore, formats, quantize, text, viz
+    from nearfield import (
+        collection,
+        compat,
+        embed,
+        evaluate,
+        explore,
+        formats,
+        integrations,
+        quantize,
+        text,
+        viz,
+    )
     from nearfield.collection import Collection
     from nearfield.evaluate.build import build
     from nearfield.evaluate.estimate import estimate
@@ -72,7 +83,9 @@ __all__ = [
     "exclude",
     "explore",
     "formats",
+    "get_include",
     "get_num_threads",
+    "integrations",
     "load",
     "mmr",
     "near_duplicates",
@@ -90,8 +103,17 @@ __all__ = [
 
 # Imported when first named, so that `import nearfield` stays quick.
 _MODULES = (
-    "collection", "compat", "embed", "evaluate", "explore", "formats", "quantize", "text", "viz",
-)  # fmt: skip
+    "collection",
+    "compat",
+    "embed",
+    "evaluate",
+    "explore",
+    "formats",
+    "integrations",
+    "quantize",
+    "text",
+    "viz",
+)
 _FUNCTIONS = dict.fromkeys(("build", "compare_metrics", "estimate"), "evaluate")
 _FUNCTIONS["Collection"] = "collection"
 _FUNCTIONS |= dict.fromkeys(("anomalies", "mmr", "near_duplicates", "recommend"), "explore")

@@ -97,6 +97,7 @@ class Reading:
         threads: int = 0,
         hybrid: Any = False,
         rerank: Any = None,
+        vector: Any = None,
     ) -> Any:
         """Find the nearest rows.
 
@@ -124,6 +125,8 @@ class Reading:
         rerank : callable, optional
             From a query and a list of texts to their scores, such as `nearfield.embed.Reranker`:
             orders the best candidates anew. Scores are then its own.
+        vector : array_like, shape (dim,) or (nq, dim), optional
+            Of queries that are texts, where it is known: they need no encoder then.
 
         Returns
         -------
@@ -136,7 +139,7 @@ class Reading:
         ValueError, TypeError
             If the query, k or `where` is malformed.
         """
-        vectors, single = self._as_queries(query)
+        vectors, single = self._as_queries(query, vector)
         condition, part = self._as_condition(where, partition)
         options: dict[str, Any] = {"threads": threads}
         if ef_search is not None:
@@ -315,8 +318,14 @@ class Reading:
             )
         return vectors
 
-    def _as_queries(self, query: Any) -> tuple[NDArray[np.float32], bool]:
+    def _as_queries(self, query: Any, vector: Any) -> tuple[NDArray[np.float32], bool]:
         """Queries as (nq, dim), and whether the user put one."""
+        if vector is not None:
+            matrix = np.atleast_2d(as_matrix(vector, "vector"))
+            n = 1 if isinstance(query, str) else len(query)
+            if len(matrix) != n:
+                raise ValueError(f"vector must have one row a query ({n}), got {len(matrix)}")
+            return matrix, isinstance(query, str)
         if isinstance(query, str):
             return self._encode(as_texts(query, "query"), "query"), True
         if isinstance(query, (list, tuple)) and query and isinstance(query[0], str):

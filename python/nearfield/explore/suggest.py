@@ -128,28 +128,49 @@ def mmr(
     ids, distances = hits.ids[held], hits.distances[held]
     if not len(ids):
         return Neighbors(ids, distances)
-    near = _nearness(index, ids)
+    rows = _rows(index, ids.tolist())
     relevance = -distances.astype(np.float64) + (1 if index.metric == "cosine" else 0)
-    chosen = [0]
-    closest = near[0].copy()
-    while len(chosen) < min(k, len(ids)):
+    chosen = _order(relevance, rows, index.metric, k, diversity)
+    return Neighbors(ids[chosen], distances[chosen])
+
+
+def choose(
+    query: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    metric: str,
+    k: int,
+    diversity: float,
+) -> list[int]:
+    """Places of at most k rows (n, dim) by maximal marginal relevance, in the order chosen."""
+    asked, near = query.astype(np.float64), rows.astype(np.float64)
+    if metric == "cosine":
+        asked /= np.linalg.norm(asked)
+        near /= np.linalg.norm(near, axis=1, keepdims=True)
+    relevance = -np.square(near - asked).sum(axis=1) if metric == "l2" else near @ asked
+    return _order(relevance, near, metric, k, diversity)
+
+
+def _order(
+    relevance: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    metric: str,
+    k: int,
+    diversity: float,
+) -> list[int]:
+    """Begin with the most relevant row; `rows` (n, dim) have norm 1 under cosine."""
+    near = rows @ rows.T
+    if metric == "l2":
+        squares = np.square(rows).sum(axis=1)
+        near = 2 * near - squares[:, None] - squares
+    chosen = [int(relevance.argmax())]
+    closest = near[chosen[0]].copy()
+    while len(chosen) < min(k, len(rows)):
         gain = (1 - diversity) * relevance - diversity * closest
         gain[chosen] = -np.inf
         best = int(gain.argmax())
         chosen.append(best)
         np.maximum(closest, near[best], out=closest)
-    return Neighbors(ids[chosen], distances[chosen])
-
-
-def _nearness(index: Index, ids: NDArray[Any]) -> NDArray[np.float64]:
-    """Of all candidates with each other, (m, m)."""
-    rows = _rows(index, ids.tolist())
-    inner: NDArray[np.float64] = rows @ rows.T
-    if index.metric != "l2":
-        return inner
-    squares = np.square(rows).sum(axis=1)
-    negative: NDArray[np.float64] = 2 * inner - squares[:, None] - squares
-    return negative
+    return chosen
 
 
 def _rows(index: Index, ids: Sequence[Any]) -> NDArray[np.float64]:

@@ -1,0 +1,170 @@
+"""What the adapters of nearfield.integrations add to a query.
+
+Each is asked the same single queries as what lies under it, in turn, and the medians are compared:
+LangChain, LlamaIndex and Haystack over `Collection.search`, txtai and vicinity over `HNSW.search`.
+Libraries that are not installed are left out.
+
+    python benchmarks/integrations.py [--n 20000] [--dim 384] [--k 4] [--seconds 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def medians(
+    calls: dict[str, Callable[[Any], Any]], queries: Any, seconds: float
+) -> dict[str, float]:
+    """Microseconds a query of each call, which take turns so that all meet the same machine."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        for query in queries[:50]:
+            call(query)
+    ends = time.perf_counter() + seconds
+    while time.perf_counter() < ends:
+        for query in queries:
+            for name, call in calls.items():
+                started = time.perf_counter()
+                call(query)
+                times[name].append(time.perf_counter() - started)
+    return {name: 1e6 * float(np.median(found)) for name, found in times.items()}
+
+
+class Known:
+    """Embeddings of LangChain's kind that look vectors up: what remains is the store's time."""
+
+    def __init__(self, vectors: Any) -> None:
+        self.vectors = vectors
+
+    def embed_documents(self, texts: list[str]) -> Any:
+        return self.vectors[[int(text) for text in texts]]
+
+    def embed_query(self, text: str) -> Any:
+        return self.vectors[int(text)]
+
+
+def stores(folder: Path, vectors: Any, k: int) -> dict[str, tuple[Callable, Callable]]:
+    """(adapter, what lies under it) by library; both take a vector."""
+    ids = [str(i) for i in range(len(vectors))]
+    metadata = [{"n": i, "lang": "ko" if i % 2 else "en"} for i in range(len(ids))]
+    made: dict[str, tuple[Callable, Callable]] = {}
+    try:
+        from nearfield.integrations.langchain import NearfieldVectorStore as LangChainStore
+
+        chain = LangChainStore(Known(vectors), folder / "langchain", durability="os")
+        chain.add_texts(ids, metadata, ids=ids)
+        made["langchain"] = (
+            lambda q: chain.similarity_search_by_vector(q, k),
+            lambda q, docs=chain.collection: docs.search(q, k),
+        )
+        where = {"lang": "ko"}
+        made["langchain, filter"] = (
+            lambda q: chain.similarity_search_by_vector(q, k, filter=where),
+            lambda q, docs=chain.collection: docs.search(q, k, where=where),
+        )
+    except ImportError:
+        pass
+    try:
+        from llama_index.core.schema import TextNode
+        from llama_index.core.vector_stores.types import VectorStoreQuery
+
+        from nearfield.integrations.llama_index import NearfieldVectorStore as LlamaStore
+
+        llama = LlamaStore(folder / "llama", durability="os")
+        llama.add(
+            [
+                TextNode(id_=id, text=id, embedding=row.tolist(), metadata=fields)
+                for id, row, fields in zip(ids, vectors, metadata, strict=True)
+            ]
+        )
+        made["llama-index"] = (
+            lambda q: llama.query(VectorStoreQuery(query_embedding=q, similarity_top_k=k)),
+            lambda q, docs=llama.client: docs.search(q, k),
+        )
+    except ImportError:
+        pass
+    try:
+        from haystack import Document
+
+        from nearfield.integrations.haystack import NearfieldDocumentStore
+
+        hay = NearfieldDocumentStore(str(folder / "haystack"), embedding_dim=vectors.shape[1])
+        hay.write_documents(
+            [
+                Document(id=id, content=id, embedding=row.tolist(), meta=fields)
+                for id, row, fields in zip(ids, vectors, metadata, strict=True)
+            ]
+        )
+        under = hay._rows.collection
+        made["haystack"] = (
+            lambda q: hay.embedding_retrieval(q, top_k=k),
+            lambda q: under.search(q, k, partition=1),
+        )
+    except ImportError:
+        pass
+    return made | indexes(vectors, k)
+
+
+def indexes(vectors: Any, k: int) -> dict[str, tuple[Callable, Callable]]:
+    """The adapters that are over an index."""
+    made: dict[str, tuple[Callable, Callable]] = {}
+    try:
+        from nearfield.integrations.txtai import NAME, NearfieldANN
+
+        ann = NearfieldANN({"backend": NAME, "dimensions": vectors.shape[1]})
+        ann.index(vectors)
+        made["txtai"] = (lambda q: ann.search(q, k), lambda q: ann.backend.search(q, k))
+    except ImportError:
+        pass
+    try:
+        from nearfield.integrations import vicinity
+
+        found = vicinity.make(vectors, list(range(len(vectors))))
+        made["vicinity"] = (
+            lambda q: found.query(q, k),
+            lambda q: found.backend.index.search(q, k),
+        )
+    except ImportError:
+        pass
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=20_000)
+    parser.add_argument("--dim", type=int, default=384)
+    parser.add_argument("--k", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=4.0, help="a library")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    topics = rng.standard_normal((200, options.dim), dtype=np.float32)
+    noise = rng.standard_normal((options.n, options.dim), dtype=np.float32)
+    vectors = topics[rng.integers(0, 200, options.n)] + 0.5 * noise
+    queries = vectors[:200] + 0.1 * rng.standard_normal((200, options.dim), dtype=np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = []
+        for name, (adapter, under) in stores(Path(folder), vectors, options.k).items():
+            found = medians({"adapter": adapter, "under": under}, queries, options.seconds)
+            rows.append({"library": name, **found, "added": found["adapter"] - found["under"]})
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    print(f"n={options.n} dim={options.dim} k={options.k}, one query at a time, medians in us")
+    print(f"{'library':<20}{'adapter':>10}{'under it':>10}{'added':>10}")
+    for row in rows:
+        print(
+            f"{row['library']:<20}{row['adapter']:>10.1f}{row['under']:>10.1f}{row['added']:>10.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
