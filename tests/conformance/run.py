@@ -42,7 +42,7 @@ ENVIRONMENTS = {
         ["vicinity>=0.4", "datasets>=4", "faiss-cpu>=1.9", "pandas>=2.2", "polars>=1.20",
          "pyarrow>=15", "openTSNE>=1.0"],
         [],
-        [f"{OWN}/test_vicinity.py", f"{OWN}/test_datasets.py", f"{OWN}/test_umap.py",
+        [f"{OWN}/test_vicinity.py", f"{OWN}/test_hf_datasets.py", f"{OWN}/test_umap.py",
          "tests/python/index/test_arrays.py"],
     ),
     "encoders": (
