@@ -4,14 +4,14 @@ Each is asked the same single queries as what lies under it, in turn, and the me
 LangChain, LlamaIndex and Haystack over `Collection.search`, txtai and vicinity over `HNSW.search`.
 Libraries that are not installed are left out.
 
-    python benchmarks/integrations.py [--n 20000] [--dim 384] [--k 4] [--seconds 4]
+    python benchmarks/integrations.py --folder DIR --prepare     # the stores and indexes, once
+    python benchmarks/integrations.py --folder DIR
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,9 @@ def stores(folder: Path, vectors: Any, k: int) -> dict[str, tuple[Callable, Call
         from nearfield.integrations.langchain import NearfieldVectorStore as LangChainStore
 
         chain = LangChainStore(Known(vectors), folder / "langchain", durability="os")
-        chain.add_texts(ids, metadata, ids=ids)
+        if not chain.collection:
+            chain.add_texts(ids, metadata, ids=ids)
+        chain.collection.catch_up()
         made["langchain"] = (
             lambda q: chain.similarity_search_by_vector(q, k),
             lambda q, docs=chain.collection: docs.search(q, k),
@@ -79,12 +81,14 @@ def stores(folder: Path, vectors: Any, k: int) -> dict[str, tuple[Callable, Call
         from nearfield.integrations.llama_index import NearfieldVectorStore as LlamaStore
 
         llama = LlamaStore(folder / "llama", durability="os")
-        llama.add(
-            [
-                TextNode(id_=id, text=id, embedding=row.tolist(), metadata=fields)
-                for id, row, fields in zip(ids, vectors, metadata, strict=True)
-            ]
-        )
+        if not llama.client:
+            llama.add(
+                [
+                    TextNode(id_=id, text=id, embedding=row.tolist(), metadata=fields)
+                    for id, row, fields in zip(ids, vectors, metadata, strict=True)
+                ]
+            )
+        llama.client.catch_up()
         made["llama-index"] = (
             lambda q: llama.query(VectorStoreQuery(query_embedding=q, similarity_top_k=k)),
             lambda q, docs=llama.client: docs.search(q, k),
@@ -97,37 +101,45 @@ def stores(folder: Path, vectors: Any, k: int) -> dict[str, tuple[Callable, Call
         from nearfield.integrations.haystack import NearfieldDocumentStore
 
         hay = NearfieldDocumentStore(str(folder / "haystack"), embedding_dim=vectors.shape[1])
-        hay.write_documents(
-            [
-                Document(id=id, content=id, embedding=row.tolist(), meta=fields)
-                for id, row, fields in zip(ids, vectors, metadata, strict=True)
-            ]
-        )
+        if not hay.count_documents():
+            hay.write_documents(
+                [
+                    Document(id=id, content=id, embedding=row.tolist(), meta=fields)
+                    for id, row, fields in zip(ids, vectors, metadata, strict=True)
+                ]
+            )
         under = hay._rows.collection
+        under.catch_up()
         made["haystack"] = (
             lambda q: hay.embedding_retrieval(q, top_k=k),
             lambda q: under.search(q, k, partition=1),
         )
     except ImportError:
         pass
-    return made | indexes(vectors, k)
+    return made | indexes(folder, vectors, k)
 
 
-def indexes(vectors: Any, k: int) -> dict[str, tuple[Callable, Callable]]:
+def indexes(folder: Path, vectors: Any, k: int) -> dict[str, tuple[Callable, Callable]]:
     """The adapters that are over an index."""
     made: dict[str, tuple[Callable, Callable]] = {}
     try:
         from nearfield.integrations.txtai import NAME, NearfieldANN
 
         ann = NearfieldANN({"backend": NAME, "dimensions": vectors.shape[1]})
-        ann.index(vectors)
+        if (folder / "txtai.nf").exists():
+            ann.load(folder / "txtai.nf")
+        else:
+            ann.index(vectors)
+            ann.save(folder / "txtai.nf")
         made["txtai"] = (lambda q: ann.search(q, k), lambda q: ann.backend.search(q, k))
     except ImportError:
         pass
     try:
         from nearfield.integrations import vicinity
 
-        found = vicinity.make(vectors, list(range(len(vectors))))
+        if not (folder / "vicinity").exists():
+            vicinity.make(vectors, list(range(len(vectors)))).save(folder / "vicinity")
+        found = vicinity.load(folder / "vicinity")
         made["vicinity"] = (
             lambda q: found.query(q, k),
             lambda q: found.backend.index.search(q, k),
@@ -139,6 +151,8 @@ def indexes(vectors: Any, k: int) -> dict[str, tuple[Callable, Callable]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True, help="keeps stores and indexes")
+    parser.add_argument("--prepare", action="store_true", help="make them and measure nothing")
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("--k", type=int, default=4)
@@ -150,11 +164,14 @@ def main() -> None:
     noise = rng.standard_normal((options.n, options.dim), dtype=np.float32)
     vectors = topics[rng.integers(0, 200, options.n)] + 0.5 * noise
     queries = vectors[:200] + 0.1 * rng.standard_normal((200, options.dim), dtype=np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = []
-        for name, (adapter, under) in stores(Path(folder), vectors, options.k).items():
-            found = medians({"adapter": adapter, "under": under}, queries, options.seconds)
-            rows.append({"library": name, **found, "added": found["adapter"] - found["under"]})
+    options.folder.mkdir(parents=True, exist_ok=True)
+    made = stores(options.folder, vectors, options.k)
+    if options.prepare:
+        return
+    rows = []
+    for name, (adapter, under) in made.items():
+        found = medians({"adapter": adapter, "under": under}, queries, options.seconds)
+        rows.append({"library": name, **found, "added": found["adapter"] - found["under"]})
     if options.json:
         print(json.dumps(rows, indent=1))
         return

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from libraries import library
 
-datasets = library("datasets")
+library("datasets.search")  # benchmarks/datasets.py may be what `datasets` means
 
+import datasets
 import nearfield as nf
 from nearfield.integrations.datasets import CustomIndex, NearfieldIndex, add_index
 
