@@ -24,7 +24,7 @@ def test_answers_are_those_of_sentence_transformers(embeddings, name):
     for ours, theirs in zip(found, expected, strict=True):
         assert [hit["corpus_id"] for hit in ours] == [hit["corpus_id"] for hit in theirs]
         np.testing.assert_allclose(
-            [hit["score"] for hit in ours], [hit["score"] for hit in theirs], atol=2e-3
+            [hit["score"] for hit in ours], [hit["score"] for hit in theirs], atol=5e-3
         )
 
 
