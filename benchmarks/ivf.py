@@ -224,9 +224,9 @@ def scan(arguments: argparse.Namespace) -> None:
         index = nf.IVFPQ(dim, "cosine", 1, nprobe=1, bits=bits, rerank=None)
         index.train(base[:20_000])
         index.add(base)
-        searches[f"nearfield, {bits} bits"] = lambda rows, made=index: made.search(
-            rows, 10, threads=1
-        ).ids
+        searches[f"nearfield, {bits} bits"] = lambda rows, made=index: (
+            made.search(rows, 10, threads=1).ids
+        )
     try:
         from turbovec import TurboQuantIndex
 

@@ -49,7 +49,11 @@ def test_pq_m_must_divide_dim_and_the_divisors_are_named(pq_m):
 
 @pytest.mark.parametrize(
     ("codes", "bits", "offered"),
-    [("rabitq", 7, "1, 2, 3, 4, 5 or 8"), ("rabitq", 16, "1, 2, 3, 4, 5 or 8"), ("pq", 2, "4 or 8")],
+    [
+        ("rabitq", 7, "1, 2, 3, 4, 5 or 8"),
+        ("rabitq", 16, "1, 2, 3, 4, 5 or 8"),
+        ("pq", 2, "4 or 8"),
+    ],
 )
 def test_bits_that_are_not_offered_are_refused(codes, bits, offered):
     with pytest.raises(ValueError, match=f"bits must be {offered} for {codes} codes, got {bits}"):
