@@ -35,8 +35,9 @@ class IVFPQ(Index):
     nlist : int, in 1..1048576, optional
         Lists. None takes about twice the square root of the number of training vectors, at most one
         for 32 of them.
-    nprobe : int, in 1..nlist, default 16
-        Lists opened by a search that is not given its own number.
+    nprobe : int, in 1..nlist, default 24
+        Lists opened at most by a search that is not given its own number. Those that are farther
+        than the nearest by more than is usual are left out, unless nprobe is nlist.
     codes : {"rabitq", "pq"}, default "rabitq"
         How vectors are compressed: `bits` a dimension after a random rotation, or `bits` for each
         of `pq_m` groups of dimensions with codebooks learned from the sample.
@@ -91,7 +92,7 @@ class IVFPQ(Index):
         metric: str = "cosine",
         nlist: int | None = None,
         *,
-        nprobe: int = 16,
+        nprobe: int = 24,
         codes: str = "rabitq",
         bits: int = 4,
         pq_m: int | None = None,
@@ -161,7 +162,7 @@ class IVFPQ(Index):
 
     @property
     def nprobe(self) -> int:
-        """Lists opened by a search that is not given its own number; may be set.
+        """Lists opened at most by a search that is not given its own number; may be set.
 
         Never more than there are lists, once these are known.
         """
@@ -281,7 +282,7 @@ class IVFPQ(Index):
         k : int, at least 1, default 10
             May exceed the number of vectors.
         nprobe : int, in 1..nlist, optional
-            Lists opened; more is slower and more exact. None takes the index's own.
+            Lists opened at most; more is slower and more exact. None takes the index's own.
         filter : optional
             Ids that may be results, a bool mask over rows in the order of `ids`, or `exclude(ids)`.
             As many more lists are opened as fewer vectors are let in; there are always

@@ -1,7 +1,9 @@
 #include "index/ivf/ivf_index.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "core/error.h"
@@ -18,6 +20,10 @@ constexpr float largest_float16 = 65504.0f;
 constexpr std::size_t rows_a_list = 32;
 // Residuals that codes are trained on.
 constexpr std::size_t most_residuals = 65'536;
+// A query opens at most nprobe lists, and of those only the ones not much farther than the nearest:
+// so few that a vector of the training sample would open this share of nprobe on average.
+constexpr double opened_share = 1 / 1.5;
+constexpr std::size_t limit_rows = 1000, most_limited = 256;
 
 std::size_t checked_nprobe(std::size_t nprobe) {
     require(nprobe >= 1 && nprobe <= IvfParams::max_nlist, "nprobe must be in 1..",
@@ -125,6 +131,47 @@ void IvfIndex::train(const MatrixView& sample, const Run& run) {
     finder_.emplace(std::move(centroids), dim, codes_.norms(), quiet, std::move(groups));
     codes_.attach(*finder_);
     lists_ = InvertedLists(k, codes_.blocks());
+    learn_limits(ready, quiet);
+}
+
+void IvfIndex::learn_limits(const MatrixView& rows, const Run& run) {
+    const std::size_t n = std::min(rows.rows, limit_rows), step = rows.rows / n;
+    const std::size_t kept = std::min(finder_->size(), 2 * most_limited);
+    std::vector<float> more(n * kept);  // how much farther the j-th list of a row is than its first
+    parallel_for(run, n, 64, [&](std::size_t begin, std::size_t end, std::size_t) {
+        ResidualCodes::Queries queries;
+        ListFinder::Scratch scratch;
+        NearestPool near(kept);
+        for (std::size_t i = begin; i < end; ++i) {
+            codes_.prepare({rows.row(i * step), 1, rows.dim}, *finder_, queries);
+            near.clear();
+            finder_->rank(queries.ints.as<std::int8_t>(), queries.int_terms.data(), 1, &near,
+                          scratch);
+            const float norm = codes_.norms() ? 1.0f : std::sqrt(queries.int_terms[0].norm2);
+            for (std::size_t j = 0; j < kept; ++j)
+                more[i * kept + j] =
+                    j < near.size() && norm > 0
+                        ? (near[j].distance - near[0].distance) / norm
+                        : std::numeric_limits<float>::infinity();
+        }
+    });
+    std::sort(more.begin(), more.end());
+    limits_.clear();
+    for (std::size_t nprobe = 1; nprobe <= most_limited && nprobe < finder_->size(); nprobe *= 2) {
+        const double lists = opened_share * static_cast<double>(nprobe * n);
+        limits_.push_back(more[std::min(static_cast<std::size_t>(lists), more.size() - 1)]);
+    }
+}
+
+float IvfIndex::limit(std::size_t nprobe) const {
+    const auto log = static_cast<std::size_t>(std::bit_width(nprobe) - 1);
+    if (nprobe >= finder_->size() || log >= limits_.size())
+        return std::numeric_limits<float>::infinity();
+    const float low = limits_[log];
+    if (log + 1 == limits_.size()) return low;
+    const float share = static_cast<float>(nprobe - (std::size_t{1} << log)) /
+                        static_cast<float>(std::size_t{1} << log);
+    return low + share * (limits_[log + 1] - low);
 }
 
 void IvfIndex::get_row(Slot slot, float* out) const {

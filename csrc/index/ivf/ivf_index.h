@@ -19,7 +19,7 @@ namespace nearfield {
 
 struct IvfParams {
     std::size_t nlist = 0;  // lists; 0 chooses from the training sample
-    std::size_t nprobe = 16;
+    std::size_t nprobe = 24;
     ResidualParams codes;
     std::optional<kernels::Scalar> rerank = kernels::Scalar::f16;
     std::size_t candidates = 0;  // ranked by estimate, measured exactly; 0 chooses from k and bits
@@ -53,6 +53,9 @@ class IvfIndex final : public Index {
     static constexpr std::size_t most_candidates = 1 << 20;
 
     static std::size_t default_nlist(std::size_t n);
+    /// How much farther than the nearest list may be, to be opened by a query of norm 1 (any norm
+    /// where norms count) that opens nprobe at most.
+    float limit(std::size_t nprobe) const;
 
   protected:
     void reserve_slots(std::size_t slots) override;
@@ -76,6 +79,7 @@ class IvfIndex final : public Index {
 
     void check_lists() const;
     void require_trained(const char* what) const;
+    void learn_limits(const MatrixView& rows, const Run& run);
     // ivf_add.cpp
     void append(const MatrixView& rows, const Slot* slots, const Run& run);
     void drop(Slot slot);
@@ -83,6 +87,7 @@ class IvfIndex final : public Index {
     IvfParams params_;
     ResidualCodes codes_;
     std::optional<ListFinder> finder_;
+    std::vector<float> limits_;  // limit() of 1, 2, 4 ... lists
     InvertedLists lists_;
     Column<Slot> list_of_;  // by slot
     VectorStore vectors_;   // no rows without rerank

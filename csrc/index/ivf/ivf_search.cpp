@@ -53,6 +53,7 @@ IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, cons
     const double share = static_cast<double>(filter.count) / std::max(all, 1.0);
     const double wanted = std::ceil(static_cast<double>(nprobe_) / std::max(share, 1e-9));
     nprobe_ = wanted >= static_cast<double>(nlist) ? nlist : static_cast<std::size_t>(wanted);
+    limit_ = index.limit(nprobe_);
     const double estimated = all * static_cast<double>(nprobe_) / static_cast<double>(nlist);
     listed_ = index.params_.rerank && filter.allowed &&
               static_cast<double>(filter.count) * estimates_a_vector <= estimated;
@@ -164,6 +165,15 @@ void IvfIndex::Search::open_one(Worker& worker, std::uint32_t query, const Neigh
     scan(worker, list.slot, &visit, 1);
 }
 
+std::size_t IvfIndex::Search::wanted(const Worker& worker, std::size_t i) const {
+    const NearestPool& lists = worker.lists[i];
+    const float norm =
+        index_.codes_.norms() ? 1.0f : std::sqrt(worker.queries.int_terms[i].norm2);
+    std::size_t n = std::min<std::size_t>(1, lists.size());
+    while (n < lists.size() && lists[n].distance - lists[0].distance <= limit_ * norm) ++n;
+    return n;
+}
+
 /// Opens lists first, ..., last - 1 of each of m queries, in the order of the lists.
 void IvfIndex::Search::open(Worker& worker, std::size_t m, std::size_t first,
                             std::size_t last) const {
@@ -171,9 +181,9 @@ void IvfIndex::Search::open(Worker& worker, std::size_t m, std::size_t first,
     worker.begin.assign(nlist + 1, 0);
     const auto visit = [&](const auto& work) {
         for (std::size_t i = 0; i < m; ++i) {
-            const NearestPool& lists = worker.lists[i];
-            for (std::size_t j = first; j < std::min(last, lists.size()); ++j)
-                work(static_cast<std::uint32_t>(i), lists[j]);
+            const std::size_t end = std::min(last, worker.wanted[i]);
+            for (std::size_t j = first; j < end; ++j)
+                work(static_cast<std::uint32_t>(i), worker.lists[i][j]);
         }
     };
     visit([&](std::uint32_t, const Neighbor& list) { ++worker.begin[list.slot + 1]; });
@@ -276,12 +286,13 @@ void IvfIndex::Search::run(Worker& worker, const MatrixView& queries, Neighbor* 
     index_.codes_.prepare(queries, finder, worker.queries);
     const auto* const ints = worker.queries.ints.as<std::int8_t>();
     finder.rank(ints, worker.queries.int_terms.data(), m, worker.lists.data(), worker.ranking);
+    worker.wanted.resize(m);
+    for (std::size_t i = 0; i < m; ++i) worker.wanted[i] = wanted(worker, i);
     if (m > 1) {
         open(worker, m, 0, lists_first);
         open(worker, m, lists_first, nprobe_);
     } else {
-        const NearestPool& lists = worker.lists[0];
-        for (std::size_t j = 0; j < lists.size(); ++j) open_one(worker, 0, lists[j]);
+        for (std::size_t j = 0; j < worker.wanted[0]; ++j) open_one(worker, 0, worker.lists[0][j]);
     }
     settle(worker);
     for (std::size_t i = 0; i < m; ++i) {

@@ -60,6 +60,8 @@ class IvfIndex::Search {
     void give(const Worker& worker, const InvertedList& entries, std::uint32_t query, std::size_t n,
               const Sink& sink) const;
     void settle(Worker& worker) const;
+    /// How many of the lists nearest to the i-th query it opens.
+    std::size_t wanted(const Worker& worker, std::size_t i) const;
     void open_one(Worker& worker, std::uint32_t query, const Neighbor& list) const;
     void scan(Worker& worker, Slot list, const Worker::Visit* visits, std::size_t n) const;
     void open(Worker& worker, std::size_t m, std::size_t first, std::size_t last) const;
@@ -70,6 +72,7 @@ class IvfIndex::Search {
     const Filter& filter_;
     Counters* counters_;
     std::size_t k_, nprobe_, candidates_;
+    float limit_;  // how much farther than the nearest a list may be
     bool listed_ = false;
     bool two_parts_;
 };

@@ -40,6 +40,10 @@ void IvfIndex::state_rows(StateWriter& out) const {
         out.number("lists.groups_count", finder_->groups().size());
         out.array("lists.groups", finder_->groups().data(), finder_->groups().size());
     }
+    if (!limits_.empty()) {
+        out.number("lists.limits_count", limits_.size());
+        out.array("lists.limits", limits_.data(), limits_.size());
+    }
     lists_.state(out);
     out.array("lists.of", list_of_.data(), ids_map().slots());
     if (params_.rerank) vectors_.state(out, ids_map().slots());
@@ -73,6 +77,9 @@ std::unique_ptr<Index> IvfIndex::from_state(StateReader& in) {
     index->finder_.emplace(std::move(centroids), dim, index->codes_.norms(), Run{1, nullptr},
                            read_groups(in, k));
     index->codes_.attach(*index->finder_);
+    if (in.has("lists.limits"))  // files without them open all nprobe lists
+        index->limits_ =
+            in.values<float>("lists.limits", in.number("lists.limits_count", 1, 64));
     index->lists_ = InvertedLists(k, index->codes_.blocks());
     index->lists_.load(in, index->ids_map().size());
     index->list_of_ = in.column<Slot>("lists.of", slots);

@@ -39,6 +39,7 @@ struct IvfIndex::Worker {
     ListFinder::Scratch ranking;
     BlockCodes::Scratch scan;
     std::vector<float> prepared;
+    std::vector<std::size_t> wanted;       // of the lists, by query
     std::vector<NearestPool> lists, best;  // a query each
     std::vector<std::size_t> begin;        // visits of each list
     std::vector<Visit> visits;

@@ -118,6 +118,10 @@ def estimate(
     parts = {
         name: round(size * share) for name, size in measured.items() if name not in ("ids", "total")
     }
+    if kind == "ivfpq":  # the last block of 32 in each list is half empty
+        parts["codes"] = round(
+            parts["codes"] * (1 + 16 * lists / max(n, 1)) / (1 + 16 * lists_made / max(rows, 1))
+        )
     if "centroids" in parts:
         parts["centroids"] = round(measured["centroids"] * lists / lists_made)
     row_ids = 12 * n + math.ceil(n / 8)  # the id, room to free it, a bit to say that it lives

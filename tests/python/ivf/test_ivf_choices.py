@@ -41,11 +41,11 @@ def test_lists_take_what_was_estimated(params, rng):
 def test_fewer_lists_than_the_default_nprobe_are_all_opened():
     vectors = np.random.default_rng(0).standard_normal((300, 8), dtype=np.float32)
     index = nf.IVFPQ(8, "l2")
-    assert index.nprobe == 16
+    assert index.nprobe == 24
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few vectors make a poor sample
         index.train(vectors)
     index.add(vectors)
-    assert index.nlist < 16
+    assert index.nlist < 24
     assert index.nprobe == index.nlist
     assert index.evaluate(vectors[:20], k=5).recall.mean == 1.0

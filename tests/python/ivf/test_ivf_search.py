@@ -181,7 +181,8 @@ def test_an_empty_index_gives_padding(data):
 
 def test_work_is_counted(data, built):
     work = built.count_work(data[1], k=10, nprobe=8)
-    assert work["hops"] == 8
+    assert 1 < work["hops"] < 8  # of eight, those not much farther than the nearest
+    assert built.count_work(data[1], k=10, nprobe=40)["hops"] == 40
     assert 0 < work["exact_distances"] < work["distances"] < N
     assert built.count_work(data[1], k=10, nprobe=40)["distances"] > N
 
