@@ -56,7 +56,7 @@ def semantic_search(
         index = corpus_embeddings
     else:
         corpus = np.atleast_2d(as_matrix(corpus_embeddings, "corpus_embeddings"))
-        index = Flat(corpus.shape[1], metric=_METRICS[name], prefilter=False)
+        index = Flat(corpus.shape[1], metric=_METRICS[name])
         index.add(corpus)
     hits = index.search(queries, max(1, min(top_k, len(index))))  # type: ignore[attr-defined]
     return [
