@@ -169,7 +169,7 @@ def budget(arguments: argparse.Namespace) -> None:
     for make in makers:
         try:
             made |= make()
-        except ImportError as error:
+        except (ImportError, ValueError) as error:  # or it does not take the dim
             print(error, file=sys.stderr)
     ours: dict[str, dict[str, Any]] = {}
     if 8 * size % dim == 0 and 8 * size // dim in (1, 2, 3, 4, 5, 8):

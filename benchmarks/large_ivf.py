@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from large import held_out, memory, say, truth_path
 
 import nearfield as nf
+from large import held_out, memory, say, truth_path
 
 PROBES = (4, 8, 16, 32, 64, 128)
 SAMPLE_A_LIST = 64
