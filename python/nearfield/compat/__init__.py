@@ -1,10 +1,10 @@
 """Stand-ins for other libraries: the same names and results, our indexes behind them.
 
-`nearfield.compat.hnswlib` takes the place of hnswlib by one changed import, and says in its
-docstring where it differs.
+`nearfield.compat.hnswlib`, `nearfield.compat.faiss` and `nearfield.compat.usearch` take the place
+of these packages by one changed import, and say in their docstrings where they differ.
 """
 
-__all__ = ["hnswlib"]
+__all__ = ["faiss", "hnswlib", "usearch"]
 
 
 def __getattr__(name: str) -> object:

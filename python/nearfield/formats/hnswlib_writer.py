@@ -7,10 +7,9 @@ import struct
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nearfield.formats.hnswlib_file import HnswlibRows
-from nearfield.formats.layers import Layers, upper_sizes
+from nearfield.formats.layers import Layers, packed_links, upper_sizes
 
 __all__ = ["file_size", "write_rows"]
 
@@ -30,7 +29,7 @@ def write_rows(file: BinaryIO, held: HnswlibRows, graph: Layers) -> None:
     if n == 0:
         return
     rows = np.zeros((n, element), np.uint8)
-    rows[:, :links0] = _packed(graph.layers[0].links, 2 * m)
+    rows[:, :links0] = packed_links(graph.layers[0].links, 2 * m)
     rows[:, 2] |= held.deleted
     rows[:, links0 : element - 8] = np.ascontiguousarray(held.vectors, "<f4").view(np.uint8)
     rows[:, element - 8 :] = np.ascontiguousarray(held.labels, "<i8")[:, None].view(np.uint8)
@@ -44,19 +43,11 @@ def file_size(n: int, dim: int, M: int) -> int:
     return 96 + n * (4 * 2 * M + 4 + 4 * dim + 8) + 4 * n + upper
 
 
-def _packed(links: NDArray[np.int32], degree: int) -> NDArray[np.uint8]:
-    """Count and links of each row, (n, 4 * degree + 4) bytes; no gaps."""
-    out = np.zeros((len(links), degree + 1), "<u4")
-    out[:, 0] = (links >= 0).sum(axis=1)
-    out[:, 1 : links.shape[1] + 1] = np.maximum(links, 0)
-    return out.view(np.uint8)
-
-
 def _upper(graph: Layers, m: int, n: int) -> bytes:
     """For each row: the bytes of its links in the layers above 0, and these from layer 1 up."""
     parts: list[list[bytes]] = [[] for _ in range(n)]
     for layer in graph.layers[1:]:
-        for row, packed in zip(layer.rows.tolist(), _packed(layer.links, m), strict=True):
+        for row, packed in zip(layer.rows.tolist(), packed_links(layer.links, m), strict=True):
             parts[row].append(packed.tobytes())
     size = 4 * m + 4
     return b"".join(struct.pack("<I", size * len(own)) + b"".join(own) for own in parts)

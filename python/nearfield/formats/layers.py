@@ -15,7 +15,7 @@ from nearfield import _core
 from nearfield.hnsw import HNSW
 from nearfield.persistence import from_bytes, to_bytes
 
-__all__ = ["Layer", "Layers", "as_layers", "upper_sizes"]
+__all__ = ["Layer", "Layers", "as_layers", "packed_links", "upper_sizes"]
 
 Links = NDArray[np.int32]
 
@@ -81,6 +81,14 @@ def upper_sizes(n: int, M: int) -> list[int]:
         n //= max(M, 2)
         sizes.append(n)
     return sizes
+
+
+def packed_links(links: Links, degree: int) -> NDArray[np.uint8]:
+    """The count and the links of each row as uint32, (n, 4 * degree + 4) bytes."""
+    out = np.zeros((len(links), degree + 1), "<u4")
+    out[:, 0] = (links >= 0).sum(axis=1)
+    out[:, 1 : links.shape[1] + 1] = np.maximum(links, 0)
+    return out.view(np.uint8)
 
 
 def _links_of(vectors: NDArray[np.float32], degree: int, seed: int) -> Links:

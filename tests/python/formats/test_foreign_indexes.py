@@ -126,7 +126,7 @@ def test_a_fresh_hnswlib_file_answers_as_hnswlib_does(space, n, tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    "factory", ["Flat", "SQ8", "HNSW16,Flat", "IVF8,Flat", "IVF8,PQ8x8", "IDMap,Flat"]
+    "factory", ["Flat", "SQ8", "HNSW16,Flat", "IVF8,Flat", "IVF8,PQ8x8np", "IDMap,Flat"]
 )
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 def test_a_fresh_faiss_file_gives_the_vectors_that_faiss_reconstructs(
