@@ -1,5 +1,8 @@
 """Nearest examples of a Hugging Face dataset."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from libraries import library
@@ -53,3 +56,25 @@ def test_add_faiss_index_takes_a_custom_index(dataset, vectors):
     formatted = dataset.with_format("numpy")
     formatted.add_faiss_index("embedding", custom_index=CustomIndex(nf.Flat(8, "l2")))
     assert formatted.search("embedding", vectors[42], k=1).indices.tolist() == [42]
+
+
+def test_datasets_uses_our_faiss_where_it_stands_in(tmp_path):
+    code = """
+import numpy as np
+from nearfield.compat import faiss
+faiss.install()
+from datasets import Dataset
+rows = np.random.default_rng(0).standard_normal((50, 8)).astype("float32")
+made = Dataset.from_dict({"n": list(range(50)), "v": rows.tolist()}).with_format("numpy")
+for options in ({}, {"string_factory": "HNSW16"}, {"custom_index": faiss.IndexFlatL2(8)}):
+    made.add_faiss_index("v", index_name="i", **options)
+    assert made.get_nearest_examples("i", rows[7], k=2)[1]["n"][0] == 7
+made.save_faiss_index("i", "saved.faiss")
+made.drop_index("i")
+made.load_faiss_index("i", "saved.faiss")
+print(made.search("i", rows[9], k=1).indices.tolist())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert ran.stdout.strip() == "[9]", ran.stderr
