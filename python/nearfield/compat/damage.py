@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from nearfield.errors import CorruptIndex, IncompatibleVersion
 
@@ -18,19 +17,28 @@ class UnknownFile(IncompatibleVersion, RuntimeError):
     """An IncompatibleVersion that is also the RuntimeError which the original library raises."""
 
 
-@contextmanager
-def told_as_runtime_error() -> Iterator[None]:
-    """Turn what our readers and indexes raise into what the original's callers catch."""
-    try:
-        yield
-    except CorruptIndex as error:
-        damaged = DamagedFile(str(error))
-        damaged.path, damaged.section, damaged.offset = error.path, error.section, error.offset
-        raise damaged from error
-    except IncompatibleVersion as error:
-        unknown = UnknownFile(str(error))
-        unknown.path, unknown.found = error.path, error.found
-        unknown.supported, unknown.writer = error.supported, error.writer
-        raise unknown from error
-    except ValueError as error:
-        raise RuntimeError(str(error)) from error
+class told_as_runtime_error:  # noqa: N801 (used as a function)
+    """Context in which our readers and indexes raise what the original's callers catch."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, CorruptIndex):
+            damaged = DamagedFile(str(error))
+            damaged.path, damaged.section, damaged.offset = error.path, error.section, error.offset
+            raise damaged from error
+        if isinstance(error, IncompatibleVersion):
+            unknown = UnknownFile(str(error))
+            unknown.path, unknown.found = error.path, error.found
+            unknown.supported, unknown.writer = error.supported, error.writer
+            raise unknown from error
+        if isinstance(error, ValueError):
+            raise RuntimeError(str(error)) from error

@@ -70,13 +70,21 @@ class IndexHNSW(Positional):
             self._native = self._make()  # efConstruction may have been set since
         super()._add(rows, ids)
 
+    def search(self, x: Any, k: int, **options: Any) -> Found:
+        """Find the k nearest vectors of each query; see `Index.search`."""
+        if not options and isinstance(x, np.ndarray) and len(x) == 1:  # the short way for one
+            ef = self.hnsw.efSearch
+            one = _core.search_one(self._native._core, Neighbors, x[0], k, ef if ef > k else k, 1)
+            if one is not None and one[0][-1] >= 0:
+                distances = one[1][None]
+                if self.metric_type != METRIC_L2:
+                    np.negative(distances, out=distances)
+                return distances, one[0][None]
+        return super().search(x, k, **options)
+
     def _search(self, rows: Matrix, k: int, params: Any, allowed: Mask | None) -> Found:
         ef = params.efSearch if isinstance(params, SearchParametersHNSW) else self.hnsw.efSearch
         ef = min(max(ef, k), _MOST_EF)
-        if len(rows) == 1 and allowed is None:
-            one = _core.search_one(self._native._core, Neighbors, rows[0], k, ef, 1)
-            if one is not None:
-                return self._as_found(Neighbors(one.ids[None], one.distances[None]))
         found = self._native.search(
             rows, k, ef_search=ef if k <= _MOST_EF else None, filter=allowed
         )

@@ -33,6 +33,7 @@ Distances = NDArray[np.float32]
 _DEFAULT_EF = 10
 _MOST_EF = 65_536
 _VERSION = 1
+_UINT64 = np.dtype(np.uint64)
 
 
 class Index:
@@ -199,13 +200,13 @@ class Index:
             If shapes do not fit, a value is not finite, or, where the index is strict, fewer than k
             elements are found.
         """
-        elements = self._ready()
-        native = elements.native
-        if filter is None and num_threads == -1:
-            ef = min(max(self._ef, k), _MOST_EF)
-            found = _core.search_one(native._core, Neighbors, data, k, ef, 1)
+        if filter is None and num_threads == -1 and self._elements is not None:
+            one = data[0] if isinstance(data, np.ndarray) and data.shape[:-1] == (1,) else data
+            ef = self._ef if self._ef > k else k
+            found = _core.search_one(self._elements.native._core, Neighbors, one, k, ef, 1)
             if found is not None:
-                return self._answer(found.ids.reshape(1, -1), found.distances.reshape(1, -1))
+                return self._answer(found[0][None], found[1][None])
+        native = self._ready().native
         rows = np.atleast_2d(as_rows(data, self._dim))
         k, ef = as_size("k", k), max(self._ef, k)
         if k == 0:
@@ -226,7 +227,7 @@ class Index:
             )
         if self._offset:
             distances += np.float32(1)
-        return ids.view(np.uint64), distances
+        return ids.view(_UINT64), distances
 
     def get_items(
         self, ids: ArrayLike | None = None, return_type: str = "numpy"

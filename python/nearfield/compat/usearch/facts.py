@@ -30,6 +30,7 @@ class Facts:
     _metric: MetricKind
     _dtype: ScalarKind
     _ndim: int
+    _plain: bool
 
     def __len__(self) -> int:
         return 0 if self._native is None else len(self._native)

@@ -29,8 +29,9 @@ from nearfield.compat.usearch.kinds import (
 )
 from nearfield.compat.usearch.matches import BatchMatches, Matches
 from nearfield.compat.usearch.searching import as_batch, as_matches, exact_among, exactly
+from nearfield.compat.usearch.sources import is_missing, read_source
 from nearfield.formats.layers import as_layers
-from nearfield.formats.usearch_file import UsearchFile, read_usearch, write_usearch
+from nearfield.formats.usearch_file import UsearchFile, write_usearch
 from nearfield.hnsw import HNSW
 from nearfield.index import Neighbors
 
@@ -102,6 +103,8 @@ class Index(Facts):
             self.view(path) if view else self.load(path)
 
     def _make(self) -> HNSW:
+        # Whether vectors are taken as they come.
+        self._plain = self._dtype is not ScalarKind.I8 and self._dtype is not ScalarKind.B1
         return HNSW(
             self._ndim, NATIVE_METRICS[self._metric], M=min(max(self.connectivity, 4), 128),
             ef_construction=min(max(self.expansion_add, 1), _MOST_EF),
@@ -208,14 +211,16 @@ class Index(Facts):
         AssertionError
             If queries are no array.
         """
+        native = self._native
+        if native is not None and not exact and radius == math.inf and self._plain:
+            wide = self.expansion_search
+            ef = wide if wide > count else count
+            one = _core.search_one(native._core, Neighbors, vectors, count, ef, threads)
+            if one is not None:
+                return as_matches(one[0], one[1], self._metric)
         native = self._held()
         if count < 1:
             raise ValueError("`count` must be a positive integer")
-        if not exact and self._dtype in (ScalarKind.F32, ScalarKind.F16) and radius == math.inf:
-            ef = min(max(self.expansion_search, count), _MOST_EF)
-            one = _core.search_one(native._core, Neighbors, vectors, count, ef, threads)
-            if one is not None:
-                return as_matches(one.ids, one.distances, self._metric)
         rows = as_stored(vectors, self._ndim, self._dtype)
         if exact:
             ids, distances = exactly(native, rows, count, threads)
@@ -366,7 +371,7 @@ class Index(Facts):
         source = path_or_buffer if path_or_buffer is not None else self.path
         if source is None:
             raise ValueError("path_or_buffer is required")
-        self._take(_read(source))
+        self._take(read_source(source))
         self._viewed = False
 
     def view(self, path_or_buffer: Any = None, progress: Any = None) -> None:
@@ -377,9 +382,9 @@ class Index(Facts):
     @staticmethod
     def metadata(path_or_buffer: Any) -> dict[str, Any] | None:
         """Tell what a file says about itself; None where there is none."""
-        if _is_missing(path_or_buffer):
+        if is_missing(path_or_buffer):
             return None
-        held = _read(path_or_buffer)
+        held = read_source(path_or_buffer)
         return {
             "dimensions": held.ndim, "kind_metric": MetricKind(held.metric),
             "kind_scalar": ScalarKind(held.scalar), "count_present": len(held.keys),
@@ -389,9 +394,9 @@ class Index(Facts):
     @staticmethod
     def restore(path_or_buffer: Any, view: bool = False, **kwargs: Any) -> Index | None:
         """Make an index of a file; None where there is none. For the rest, see `load`."""
-        if _is_missing(path_or_buffer):
+        if is_missing(path_or_buffer):
             return None
-        held = _read(path_or_buffer)
+        held = read_source(path_or_buffer)
         index = Index(ndim=held.ndim, metric=held.metric, dtype=held.scalar, **kwargs)
         index._take(held)
         index._viewed = view
@@ -482,16 +487,3 @@ def search(
     if len(asked) == 1:
         return as_matches(ids[0], distances[0], kind)
     return as_batch(ids, distances, kind)
-
-
-def _is_missing(source: Any) -> bool:
-    is_bytes = isinstance(source, (bytes, bytearray, memoryview))
-    return not is_bytes and not os.path.exists(source)  # noqa: PTH110 (any path-like)
-
-
-def _read(source: Any) -> UsearchFile:
-    if _is_missing(source):
-        raise FileNotFoundError(f"File not found: {os.fspath(source)}")
-    is_bytes = isinstance(source, (bytes, bytearray, memoryview))
-    with told_as_runtime_error():
-        return read_usearch(bytes(source) if is_bytes else Path(source))

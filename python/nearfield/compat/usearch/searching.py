@@ -17,6 +17,7 @@ from nearfield.index import Neighbors
 __all__ = ["as_batch", "as_matches", "exact_among", "exactly"]
 
 _ROWS_A_TIME = 65_536
+_UINT64 = np.dtype(np.uint64)
 
 
 def exact_among(rows: Any, metric: str, asked: Any, count: int, threads: int) -> Neighbors:
@@ -50,10 +51,10 @@ def as_matches(
     """The answer to one query."""
     if metric is MetricKind.IP:
         distances += np.float32(1)
-    if len(distances) and (radius != math.inf or math.isinf(distances[-1])):
+    if len(distances) and (radius != math.inf or distances[-1] == math.inf):
         held = int(((distances <= radius) & (distances != np.inf)).sum())
         ids, distances = ids[:held], distances[:held]
-    return Matches(ids.view(np.uint64), distances)
+    return Matches(ids.view(_UINT64), distances)
 
 
 def as_batch(

@@ -1,0 +1,235 @@
+"""The compat layers beside the libraries they stand in for, on these libraries' own loops.
+
+    python benchmarks/compat.py prepare --base base.npy --queries queries.npy --cache DIR
+    python benchmarks/compat.py time --cache DIR [--threads 1]
+
+`prepare` builds every index once and keeps it, with the exact answers; `time` loads them and
+measures. Each loop asks all queries in one call, as the originals' examples do, and one at a time.
+The layer, our own call with the same settings, and the original (three times) take turns; figures
+are the best of the rounds, and every speed stands beside its recall. Needs hnswlib, faiss-cpu and usearch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+EFS = (10, 20, 40, 80, 160)
+K = 10
+M = 16
+EF_CONSTRUCTION = 200
+
+
+def build(layer: str, side: str, base: np.ndarray, room: int = 0) -> Any:
+    """An index of the layer's kind, of ours or theirs."""
+    n, dim = base.shape
+    if layer == "hnswlib":
+        import hnswlib as theirs
+
+        from nearfield.compat import hnswlib as ours
+
+        index = (ours if side == "ours" else theirs).Index("l2", dim)
+        index.init_index(max(n, room), M=M, ef_construction=EF_CONSTRUCTION)
+        if n:
+            index.add_items(base)
+        return index
+    if layer == "faiss":
+        import faiss as theirs
+
+        from nearfield.compat import faiss as ours
+
+        index = (ours if side == "ours" else theirs).IndexHNSWFlat(dim, M)
+        index.hnsw.efConstruction = EF_CONSTRUCTION
+        if n:
+            index.add(base)
+        return index
+    from usearch.index import Index as Theirs
+
+    from nearfield.compat.usearch import Index as Ours
+
+    make = Ours if side == "ours" else Theirs
+    index = make(
+        ndim=dim, metric="l2sq", dtype="f16", connectivity=M, expansion_add=EF_CONSTRUCTION
+    )
+    if n:
+        index.add(np.arange(n), base)
+    return index
+
+
+def asks(layer: str, index: Any, ef: int, threads: int) -> tuple[Callable, Callable]:
+    """Calls that answer all queries at once, and one; both give ids."""
+    if layer == "hnswlib":
+        index.set_ef(ef)
+        index.set_num_threads(threads)
+        return (
+            lambda q: index.knn_query(q, k=K)[0],
+            lambda q: index.knn_query(q, k=K)[0],
+        )
+    if layer == "faiss":
+        index.hnsw.efSearch = ef
+        return lambda q: index.search(q, K)[1], lambda q: index.search(q[None], K)[1]
+    index.expansion_search = ef
+    return (
+        lambda q: index.search(q, K, threads=threads).keys,
+        lambda q: index.search(q, K, threads=threads).keys,
+    )
+
+
+def native_of(index: Any) -> Any:
+    """Our own index behind a layer."""
+    return index._elements.native if hasattr(index, "_elements") else index._native
+
+
+def native_asks(index: Any, ef: int, threads: int) -> tuple[Callable, Callable]:
+    """The same of our own index behind a layer."""
+    native = native_of(index)
+    ask = lambda q: native.search(q, K, ef_search=max(ef, K), threads=threads).ids  # noqa: E731
+    return ask, ask
+
+
+def recall(found: np.ndarray, exact: np.ndarray) -> float:
+    """Share of the exact neighbors that were found."""
+    hits = sum(len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True))
+    return hits / exact.size
+
+
+def rate(ask: Callable, queries: np.ndarray, singly: bool) -> float:
+    """Queries a second."""
+    started = perf_counter()
+    if singly:
+        for query in queries:
+            ask(query)
+    else:
+        ask(queries)
+    return len(queries) / (perf_counter() - started)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Build and keep."""
+    import nearfield as nf
+
+    base = np.ascontiguousarray(np.load(args.base, mmap_mode="r")[: args.limit], np.float32)
+    queries = np.ascontiguousarray(np.load(args.queries)[: args.asked], np.float32)
+    flat = nf.Flat(base.shape[1], "l2")
+    flat.add(base)
+    args.cache.mkdir(exist_ok=True, parents=True)
+    np.save(args.cache / "queries.npy", queries)
+    np.save(args.cache / "exact.npy", flat.search(queries, K).ids)
+    seconds = {}
+    for layer in ("hnswlib", "faiss", "usearch"):
+        for side in ("ours", "theirs"):
+            started = perf_counter()
+            index = build(layer, side, base)
+            seconds[f"{layer} {side}"] = round(perf_counter() - started, 1)
+            keep(layer, side, index, args.cache)
+    (args.cache / "seconds.json").write_text(json.dumps(seconds))
+    print(f"{len(base):,} x {base.shape[1]}; build seconds:", seconds)
+
+
+def keep(layer: str, side: str, index: Any, cache: Path) -> None:
+    """Write an index to the cache: the originals in their format, ours in our own."""
+    path = str(cache / f"{layer}-{side}")
+    if side == "ours":
+        native_of(index).save(path)
+    elif layer == "faiss":
+        import faiss
+
+        faiss.write_index(index, path)
+    else:
+        index.save_index(path) if layer == "hnswlib" else index.save(path)
+
+
+def kept(layer: str, side: str, cache: Path, n: int, dim: int) -> Any:
+    """Read an index back."""
+    import nearfield as nf
+
+    path = str(cache / f"{layer}-{side}")
+    if side == "ours":
+        index = build(layer, side, np.ones((0, dim), np.float32), n)
+        holder, name = (index._elements, "native") if layer == "hnswlib" else (index, "_native")
+        setattr(holder, name, nf.load(path))
+        return index
+    if layer == "faiss":
+        import faiss
+
+        return faiss.read_index(path)
+    if layer == "usearch":
+        from usearch.index import Index
+
+        return Index.restore(path)
+    import hnswlib
+
+    index = hnswlib.Index("l2", dim)
+    index.load_index(path)
+    return index
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Load and time, the three taking turns."""
+    queries, exact = np.load(args.cache / "queries.npy"), np.load(args.cache / "exact.npy")
+    singles = queries[: args.singles]
+    for layer in args.layers:
+        if layer == "faiss":
+            import faiss
+
+            import nearfield as nf
+
+            faiss.omp_set_num_threads(args.threads)
+            nf.set_num_threads(args.threads)
+        ours, theirs = (
+            kept(layer, side, args.cache, len(exact), queries.shape[1])
+            for side in ("ours", "theirs")
+        )
+        print(f"\n{layer}: recall, batch QPS, single QPS (layer | native | {layer})")
+        for ef in EFS:
+            named = {
+                "layer": asks(layer, ours, ef, args.threads),
+                "native": native_asks(ours, ef, args.threads),
+                "theirs": asks(layer, theirs, ef, args.threads),
+            }
+            best = {name: [0.0, 0.0] for name in named}
+            for turn in range(args.rounds):
+                for name, (batch, one) in named.items():
+                    if name == "theirs" and turn >= 3:
+                        continue
+                    best[name][0] = max(best[name][0], rate(batch, queries, False))
+                    best[name][1] = max(best[name][1], rate(one, singles, True))
+            row = [f"ef {ef:>3}"]
+            for name, (batch, _) in named.items():
+                share = recall(np.asarray(batch(queries)), exact)
+                row.append(f"{share:.4f} {best[name][0]:>8,.0f} {best[name][1]:>7,.0f}")
+            print(" | ".join(row), flush=True)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    build_parser = commands.add_parser("prepare")
+    build_parser.add_argument("--base", type=Path, required=True)
+    build_parser.add_argument("--queries", type=Path, required=True)
+    build_parser.add_argument("--limit", type=int, default=100_000)
+    build_parser.add_argument("--asked", type=int, default=1000)
+    build_parser.set_defaults(run=prepare)
+    time_parser = commands.add_parser("time")
+    time_parser.add_argument("--threads", type=int, default=1)
+    time_parser.add_argument("--rounds", type=int, default=3)
+    time_parser.add_argument("--singles", type=int, default=500)
+    time_parser.add_argument("--layers", nargs="+", default=["hnswlib", "faiss", "usearch"])
+    time_parser.set_defaults(run=measure)
+    for sub in (build_parser, time_parser):
+        sub.add_argument("--cache", type=Path, required=True)
+    args = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(getattr(args, "threads", os.cpu_count())))
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()
