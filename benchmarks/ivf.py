@@ -115,7 +115,7 @@ def rabitq_peer(
         final_assignment=rabitqlib.FinalAssignmentMode.Exact,
     )  # fmt: skip
     clusters.train(base)
-    index = rabitqlib.IvfIndex(n, dim, nlist, bits, "l2")
+    index = rabitqlib.IvfIndex(dim, n, nlist, bits, "l2")
     index.build(base, clusters.centroids, clusters.assignments, num_threads=2)
     return {
         f"rabitqlib IVF{nlist} {bits} bits": lambda rows: index.search(

@@ -58,7 +58,7 @@ def rabitq_sweeps(base: Floats, metric: str, threads: int) -> Iterator[tuple[str
     )  # fmt: skip
     clusters.train(base)
     for bits in (5, 8):
-        index = rabitqlib.IvfIndex(n, dim, nlist, bits, "l2")
+        index = rabitqlib.IvfIndex(dim, n, nlist, bits, "l2")
         index.build(base, clusters.centroids, clusters.assignments, num_threads=2)
         yield (
             f"RaBitQ IVF{nlist} 1+{bits - 1} bits",
