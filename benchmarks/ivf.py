@@ -31,10 +31,11 @@ def load(path: str, limit: int | None) -> Floats:
     return np.array(np.load(path, mmap_mode="r")[:limit], np.float32, order="C")
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    found = call()
-    return time.perf_counter() - started, found
+def timed(call: Callable[[], Any]) -> tuple[float, float]:
+    """Give the seconds that a call took by the clock, and those of CPU."""
+    started, used = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - started, time.process_time() - used
 
 
 def cpu_seconds(call: Callable[[], Any], rounds: int) -> float:
@@ -57,16 +58,25 @@ def build(arguments: argparse.Namespace) -> None:
     faiss.omp_set_num_threads(arguments.threads)
     for _ in range(arguments.rounds):
         index = nf.IVFPQ(dim, arguments.metric, nlist, bits=4, rerank="float16")
-        ours, _ = timed(lambda made=index: made.train(base, threads=arguments.threads))
-        added, _ = timed(lambda made=index: made.add(base, threads=arguments.threads))
-        print(f"nearfield IVFPQ nlist={nlist}: train {ours:.2f} s, add {added:.2f} s", flush=True)
+        tell(f"nearfield IVFPQ nlist={nlist}", [
+            timed(lambda made=index: made.train(base, threads=arguments.threads)),
+            timed(lambda made=index: made.add(base, threads=arguments.threads)),
+        ])  # fmt: skip
         metric = faiss.METRIC_L2 if arguments.metric == "l2" else faiss.METRIC_INNER_PRODUCT
         name = f"IVF{nlist},PQ{dim // 2}x4fs,Refine(SQfp16)"
         other = faiss.index_factory(dim, name, metric)
-        trained, _ = timed(lambda made=other: made.train(base))
-        filled, _ = timed(lambda made=other: made.add(base))
-        print(f"faiss {name}: train {trained:.2f} s, add {filled:.2f} s", flush=True)
-        print(f"faiss / nearfield: {(trained + filled) / (ours + added):.2f}", flush=True)
+        tell(f"faiss {name}", [
+            timed(lambda made=other: made.train(base)), timed(lambda made=other: made.add(base))
+        ])  # fmt: skip
+
+
+def tell(who: str, steps: list[tuple[float, float]]) -> None:
+    (train, train_cpu), (add, add_cpu) = steps
+    print(
+        f"{who}: train {train:.2f} s ({train_cpu:.2f} of CPU), add {add:.2f} s ({add_cpu:.2f}), "
+        f"both {train + add:.2f} s ({train_cpu + add_cpu:.2f})",
+        flush=True,
+    )
 
 
 def recall(found: NDArray[Any], truth: NDArray[Any], k: int) -> float:
