@@ -23,7 +23,7 @@ constexpr float least_cosine = 0.2f;
 // a few bits a subspace count as the first.
 constexpr float missed_part[8] = {0.61f, 0.34f, 0.193f, 0.107f, 0.059f, 0.032f, 0.017f, 0.01f};
 // A first part rules out a row whose estimate is beyond what is wanted by so many deviations.
-constexpr float deviations = 1.9f;
+constexpr float deviations = 1.5f;
 
 /// One subspace for two dimensions where that divides dim, else the most below.
 std::size_t default_m(std::size_t dim) {

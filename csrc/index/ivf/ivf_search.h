@@ -84,14 +84,15 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
     if (entries.size() == 0) return;
     const BlockCodes& blocks = index_.codes_.blocks();
     const std::size_t bytes = blocks.query_bytes();
-    for (std::size_t i = 0; i < n; ++i)
-        std::memcpy(worker.gathered.data() + i * bytes,
-                    worker.queries.codes.data() + visits[i].query * bytes, bytes);
+    const std::byte* const codes = worker.queries.codes.data();
+    const std::byte* queries = n == 1 ? codes + visits[0].query * bytes : worker.gathered.data();
+    for (std::size_t i = 0; n > 1 && i < n; ++i)
+        std::memcpy(worker.gathered.data() + i * bytes, codes + visits[i].query * bytes, bytes);
     for (std::size_t first = 0; first < entries.size(); first += scan_rows) {
         const std::size_t rows = std::min(scan_rows, entries.size() - first);
         const std::size_t n_blocks = (rows + BlockCodes::block_rows - 1) / BlockCodes::block_rows;
         load_factors(worker, entries, first, rows);
-        blocks.scan(worker.gathered.data(), n,
+        blocks.scan(queries, n,
                     entries.blocks.data() + first / BlockCodes::block_rows * blocks.block_bytes(),
                     n_blocks, worker.sums.as<std::int32_t>(), scan_rows, worker.scan);
         for (std::size_t i = 0; i < n; ++i) {
