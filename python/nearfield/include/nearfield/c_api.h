@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-/* Grows when a function changes or goes; new functions at the end only make the struct longer. */
+/* Grows when a function or a struct changes; functions added at the end make the table longer. */
 #define NEARFIELD_API_VERSION 1
 #define NEARFIELD_API_CAPSULE "nearfield._core._c_api"
 
@@ -73,15 +73,16 @@ static inline int nearfield_import(void) {
         if (!PyErr_ExceptionMatches(PyExc_ImportError)) {
             PyErr_Clear();
             PyErr_SetString(PyExc_ImportError,
-                            "the installed nearfield has no C API; this module needs version 1 of "
-                            "it or later");
+                            "the installed nearfield has no C API; install the one that this module "
+                            "was compiled with");
         }
         return -1;
     }
     if (found->version != NEARFIELD_API_VERSION || found->size < sizeof(nearfield_api)) {
         PyErr_Format(PyExc_ImportError,
                      "this module was compiled for version %u of nearfield's C API (%u bytes), and "
-                     "nearfield %s has version %u (%u bytes): compile it again",
+                     "nearfield %s has version %u (%u bytes): compile it again, or install the "
+                     "nearfield that it was compiled with",
                      (unsigned)NEARFIELD_API_VERSION, (unsigned)sizeof(nearfield_api),
                      found->release, (unsigned)found->version, (unsigned)found->size);
         return -1;
