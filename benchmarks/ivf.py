@@ -85,7 +85,7 @@ def recall(found: NDArray[Any], truth: NDArray[Any], k: int) -> float:
 
 
 def budget_peers(
-    base: Floats, metric: str, size: int, nlist: int, nprobe: int
+    base: Floats, metric: str, size: int, nlist: int, nprobe: int, quick: bool
 ) -> dict[str, Callable[[Floats], Any]]:
     """Peers whose codes take `size` bytes a vector, their factors not counted."""
     import faiss
@@ -93,7 +93,7 @@ def budget_peers(
     dim = base.shape[1]
     kind = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
     names = [f"IVF{nlist},PQ{size}", f"IVF{nlist},PQ{2 * size}x4fs"]
-    if dim % size == 0:
+    if dim % size == 0 and not quick:
         names.append(f"OPQ{size},IVF{nlist},PQ{size}")
     if 8 * size >= dim:
         names.append(f"IVF{nlist},RaBitQ{8 * size // dim if 8 * size // dim > 1 else ''}")
@@ -101,6 +101,8 @@ def budget_peers(
     for name in names:
         try:
             index = faiss.index_factory(dim, name, kind)
+            if quick and hasattr(index, "pq"):
+                index.pq.cp.max_points_per_centroid = 64
             index.train(base)
             index.add(base)
         except RuntimeError as error:
@@ -171,7 +173,7 @@ def budget(arguments: argparse.Namespace) -> None:
     truth = flat.search(queries, 100).ids
     nlist, nprobe, size = arguments.nlist or 1024, arguments.nprobe, arguments.bytes
     faiss.omp_set_num_threads(os.cpu_count() or 1)
-    made = budget_peers(base, arguments.metric, size, nlist, nprobe)
+    made = budget_peers(base, arguments.metric, size, nlist, nprobe, arguments.quick)
     makers: list[Callable[[], dict[str, Callable[[Floats], Any]]]] = [
         lambda: rabitq_peer(base, size, nlist, nprobe),
         lambda: scann_peer(base, arguments.metric, size, nlist, nprobe),
@@ -186,7 +188,7 @@ def budget(arguments: argparse.Namespace) -> None:
         ours[f"rabitq {8 * size // dim} bits"] = {"bits": 8 * size // dim}
     for bits in (4, 8):
         if dim % (8 * size // bits) == 0:
-            for opq in (False, True):
+            for opq in (False,) if arguments.quick else (False, True):
                 ours[f"pq {8 * size // bits} x {bits} bits{' opq' if opq else ''}"] = {
                     "codes": "pq", "bits": bits, "pq_m": 8 * size // bits, "opq": opq
                 }  # fmt: skip
@@ -283,6 +285,9 @@ def main() -> None:
     parser.add_argument("--nlist", type=int)
     parser.add_argument("--nprobe", type=int, default=32)
     parser.add_argument("--bytes", type=int, default=32)
+    parser.add_argument(
+        "--quick", action="store_true", help="no OPQ, and 64 training points a centroid of faiss"
+    )
     parser.add_argument("--bits", type=int, nargs="+", default=[3, 4, 5])
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=768)

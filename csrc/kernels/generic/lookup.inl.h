@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/generic/rows.inl.h"
+#include "kernels/prefetch.inl.h"
 
 namespace nearfield::kernels {
 namespace {
@@ -25,7 +26,9 @@ template <class L, int B>
         for (std::size_t g = first; g < end; g += L::pairs) {
             const typename L::Tables entries = L::load(tables + 32 * g);
             unrolled<B>([&](auto b) {
-                found[b] = L::add(found[b], blocks + b * bytes + lookup_rows * g, entries);
+                const Byte* const codes = blocks + b * bytes + lookup_rows * g;
+                prefetch(codes + B * bytes);
+                found[b] = L::add(found[b], codes, entries);
             });
         }
         unrolled<B>([&](auto b) { L::flush(found[b], sums + b * lookup_rows); });
