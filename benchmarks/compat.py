@@ -5,8 +5,9 @@
 
 `prepare` builds every index once and keeps it, with the exact answers; `time` loads them and
 measures. Each loop asks all queries in one call, as the originals' examples do, and one at a time.
-The layer, our own call with the same settings, and the original (three times) take turns; figures
-are the best of the rounds, and every speed stands beside its recall. Needs hnswlib, faiss-cpu and usearch.
+The layer, our own call with the same settings, and the original (three times) take turns. Speeds
+are the best of the rounds, by CPU time where there is one thread, and stand beside their recall;
+layer / native is the median of the rounds' ratios. Needs hnswlib, faiss-cpu and usearch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -100,15 +101,15 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
     return hits / exact.size
 
 
-def rate(ask: Callable, queries: np.ndarray, singly: bool) -> float:
+def rate(ask: Callable, queries: np.ndarray, singly: bool, clock: Callable) -> float:
     """Queries a second."""
-    started = perf_counter()
+    started = clock()
     if singly:
         for query in queries:
             ask(query)
     else:
         ask(queries)
-    return len(queries) / (perf_counter() - started)
+    return len(queries) / (clock() - started)
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -175,6 +176,7 @@ def measure(args: argparse.Namespace) -> None:
     """Load and time, the three taking turns."""
     queries, exact = np.load(args.cache / "queries.npy"), np.load(args.cache / "exact.npy")
     singles = queries[: args.singles]
+    clock = process_time if args.threads == 1 else perf_counter
     for layer in args.layers:
         if layer == "faiss":
             import faiss
@@ -194,17 +196,18 @@ def measure(args: argparse.Namespace) -> None:
                 "native": native_asks(ours, ef, args.threads),
                 "theirs": asks(layer, theirs, ef, args.threads),
             }
-            best = {name: [0.0, 0.0] for name in named}
+            rates: dict[str, list[tuple[float, float]]] = {name: [] for name in named}
             for turn in range(args.rounds):
                 for name, (batch, one) in named.items():
-                    if name == "theirs" and turn >= 3:
-                        continue
-                    best[name][0] = max(best[name][0], rate(batch, queries, False))
-                    best[name][1] = max(best[name][1], rate(one, singles, True))
+                    if name != "theirs" or turn < 3:
+                        both = rate(batch, queries, False, clock), rate(one, singles, True, clock)
+                        rates[name].append(both)
             row = [f"ef {ef:>3}"]
             for name, (batch, _) in named.items():
-                share = recall(np.asarray(batch(queries)), exact)
-                row.append(f"{share:.4f} {best[name][0]:>8,.0f} {best[name][1]:>7,.0f}")
+                share, best = recall(np.asarray(batch(queries)), exact), np.max(rates[name], axis=0)
+                row.append(f"{share:.4f} {best[0]:>8,.0f} {best[1]:>7,.0f}")
+            ratio = np.median(np.divide(rates["layer"], rates["native"]), axis=0)
+            row.append(f"layer / native {ratio[0]:.2f} {ratio[1]:.2f}")
             print(" | ".join(row), flush=True)
 
 

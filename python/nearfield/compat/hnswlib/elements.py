@@ -75,14 +75,14 @@ class Elements:
         if len(keep) < n:
             rows, labels = rows[keep], labels[keep]
         known = self._known(labels)
-        again = [label for label in labels.tolist() if label in self._deleted]
+        again = {label for label in labels.tolist() if label in self._deleted}
         if again and self.allow_replace and not replace:
             raise RuntimeError(
                 "Can't use addPoint to update deleted elements if replacement of deleted elements "
                 "is enabled."
             )
         new = int((~known).sum()) - len(again)
-        vacant = [label for label in self._deleted if label not in set(again)] if replace else []
+        vacant = [label for label in self._deleted if label not in again] if replace else []
         if len(self) + new - min(new, len(vacant)) > self.max_elements:
             raise RuntimeError("The number of elements exceeds the specified limit")
         check_rows(rows, self.native.metric)

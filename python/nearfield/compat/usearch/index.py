@@ -40,6 +40,9 @@ __all__ = ["Index", "search"]
 Keys = NDArray[np.uint64]
 
 _MOST_EF = 65_536
+_INFINITY = math.inf
+_IP = MetricKind.IP
+_UINT64 = np.dtype(np.uint64)
 
 
 class Index(Facts):
@@ -212,12 +215,15 @@ class Index(Facts):
             If queries are no array.
         """
         native = self._native
-        if native is not None and not exact and radius == math.inf and self._plain:
+        if native is not None and not exact and radius == _INFINITY and self._plain:
             wide = self.expansion_search
             ef = wide if wide > count else count
             one = _core.search_one(native._core, Neighbors, vectors, count, ef, threads)
             if one is not None:
-                return as_matches(one[0], one[1], self._metric)
+                ids, distances = one
+                if distances[-1] != _INFINITY and self._metric is not _IP:
+                    return Matches(ids.view(_UINT64), distances)
+                return as_matches(ids, distances, self._metric)
         native = self._held()
         if count < 1:
             raise ValueError("`count` must be a positive integer")

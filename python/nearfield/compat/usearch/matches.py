@@ -24,7 +24,7 @@ class Match:
         return self.key, self.distance
 
 
-@dataclass
+@dataclass(slots=True)
 class Matches:
     """Answer to one query, nearest first."""
 
