@@ -119,6 +119,13 @@ def test_files_of_other_kinds_and_missing_ones_are_told_apart(tmp_path):
         faiss.write_index(faiss.IndexFlatL2(2), str(tmp_path / "no" / "folder"))
 
 
+def test_a_transform_of_a_file_must_be_finite(vectors):
+    index = filled("PCA4,Flat", vectors)
+    index.chain[0].A[1, 2] = np.nan
+    with pytest.raises(DamagedFile, match="A must be finite"):
+        faiss.deserialize_index(faiss.serialize_index(index))
+
+
 @pytest.mark.parametrize("factory", ["Flat", "HNSW8", "IVF4,Flat", "PQ4x4", "IDMap,Flat"])
 def test_selectors_let_in_what_they_say(factory, vectors):
     index = filled(factory, vectors)

@@ -309,3 +309,5 @@ def _transform_end(file: Cursor, same: bool) -> tuple[int, int, bool]:
 def _check_size(file: Cursor, what: str, values: Any, n: int) -> None:
     if len(values) != n:
         raise file.broken(f"{what} must have {n} values, got {len(values)}")
+    if not np.isfinite(values).all():
+        raise file.broken(f"{what} must be finite")

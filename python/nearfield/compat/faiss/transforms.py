@@ -92,8 +92,9 @@ class LinearTransform(VectorTransform):
         super().train(x)
 
     def _apply(self, rows: Matrix) -> Matrix:
-        turned = rows @ self.A.T
-        return np.asarray(turned + self.b if self.have_bias else turned, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # the index refuses what is not finite
+            turned = rows @ self.A.T
+            return np.asarray(turned + self.b if self.have_bias else turned, np.float32)
 
     def _reverse(self, rows: Matrix) -> Matrix:
         return np.asarray((rows - self.b if self.have_bias else rows) @ self.A, np.float32)
