@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,23 @@ def test_what_hnswlib_refuses_is_a_runtime_error_and_changes_nothing(rng):
     ):
         with pytest.raises(TypeError):
             call()
+
+
+def test_searches_run_beside_changes(rng):
+    vectors = rng.standard_normal((1500, 8), dtype=np.float32)
+    index = made("l2", vectors[:500])
+    index.resize_index(2000)
+    with ThreadPoolExecutor(4) as pool:
+        searches = [pool.submit(index.knn_query, vectors, 3) for _ in range(20)]
+        changes = [
+            pool.submit(index.add_items, vectors[at : at + 100], np.arange(at, at + 100))
+            for at in range(500, 1500, 100)
+        ] + [pool.submit(index.mark_deleted, label) for label in range(100)]
+        for job in (*searches, *changes):
+            job.result()
+    assert index.element_count == 1500
+    live = np.arange(100, 1500)
+    assert (index.knn_query(vectors[live])[0][:, 0] == live).mean() > 0.99
 
 
 def test_properties_and_sizes_are_hnswlibs(rng):

@@ -294,7 +294,8 @@ class Index:
         OSError
             If the file cannot be written.
         """
-        self._ready().save(path_to_index)
+        with self._lock:
+            self._ready().save(path_to_index)
 
     def load_index(
         self,
