@@ -158,12 +158,13 @@ class Index {
     /// For what a kind changes outside the calls above.
     std::unique_lock<std::shared_mutex> alone() { return std::unique_lock(mutex_); }
     std::shared_lock<std::shared_mutex> shared() const { return std::shared_lock(mutex_); }
+    /// Which slots a filter means; `scratch` holds them where nothing else does.
+    Filter resolve(const FilterSpec& spec, Bitmap& scratch) const;
 
     Space space_;
 
   private:
     std::vector<Slot> find_all(const Id* ids, std::size_t n, bool ignore_missing) const;
-    Filter resolve(const FilterSpec& spec, Bitmap& scratch) const;
 
     IdMap ids_;
     const std::uint64_t serial_;   // no other index of the process has it

@@ -197,6 +197,32 @@ std::uint32_t ScalarCodes::encode(const float* vector, std::uint8_t* code,
     return std::uint32_t{halves[0]} | std::uint32_t{halves[1]} << 16;
 }
 
+void ScalarCodes::decode(const std::uint8_t* code, std::uint32_t factors, float* vector) const {
+    const auto half_factor = static_cast<std::uint16_t>(factors >> 16);
+    float scale;
+    kernels::kernels().from_f16(&half_factor, 1, &scale);
+    const float half = static_cast<float>((1 << bits_) - 1) / 2;
+    const auto mask = static_cast<unsigned>((1 << bits_) - 1);
+    std::vector<float> rotated(rotated_dim_, 0.0f);
+    for (std::size_t i = 0; i < dim_; ++i) {
+        const unsigned level =
+            code[i % bytes_] >> (i / bytes_ * static_cast<std::size_t>(bits_)) & mask;
+        rotated[i] = -0.5f * scale * (static_cast<float>(level) - half);
+    }
+    rotation_.apply_inverse(rotated.data(), rotated.data());
+    for (std::size_t i = 0; i < dim_; ++i) vector[i] = rotated[i] / scale_ + centre_[i];
+}
+
+float ScalarCodes::offset(const float* vector, Order order) const {
+    const bool centred = centres_query_ || order == Order::space;
+    double sum = 0;
+    for (std::size_t i = 0; i < dim_; ++i) {
+        const double off = static_cast<double>(vector[i]) - (centred ? centre_[i] : 0.0f);
+        sum += centred ? off * off : -off * centre_[i];
+    }
+    return static_cast<float>(sum);
+}
+
 void ScalarCodes::prepare(const float* vector, Order order, Query& query) const {
     const bool centred = centres_query_ || order == Order::space;
     query.scratch.rotated.resize(rotated_dim_);

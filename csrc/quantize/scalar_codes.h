@@ -55,6 +55,9 @@ class ScalarCodes {
     /// Writes the code (stride bytes) of a vector and returns its factors, as links carry them.
     std::uint32_t encode(const float* vector, std::uint8_t* code, Scratch& scratch) const;
 
+    /// The vector that a code stands for; whole codes only. `vector` (dim,).
+    void decode(const std::uint8_t* code, std::uint32_t factors, float* vector) const;
+
     /// What train() found; for a trained one.
     void state(StateWriter& out) const;
     void load(StateReader& in);
@@ -75,6 +78,10 @@ class ScalarCodes {
                   const std::uint32_t* factors, std::size_t n, float* distances) const {
         estimate_(query.terms, {base, stride_, bytes_, no_slot}, slots, factors, n, distances);
     }
+
+    /// What an estimate lacks of the squared distance, or of -q.x where the order is that of a dot
+    /// product, once it is divided by distance_scale() (twice that).
+    float offset(const float* vector, Order order) const;
 
   private:
     struct Fit {

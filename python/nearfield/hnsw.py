@@ -32,15 +32,21 @@ class HNSW(Index):
         Candidates kept while a vector's links are chosen; more makes a better graph, slower.
     ef_search : int, in 1..65536, default 64
         Candidates kept while searching, where `search` is not given its own.
-    bits : {1, 2, 4, 8, 16, 32}, default 4
+    bits : {1, 2, 4, 8, 16, 32}, optional
         Bits a dimension of the codes that are walked on: dim * bits / 8 bytes a vector. 16 and 32
         make no codes: vectors are walked on, stored as float16 or float32 whatever `rerank` is.
+        None takes 4 where these tell near vectors apart, as they do for most embeddings; where
+        vectors lie in clusters far from each other it takes 8, or none if those do not either and
+        `rerank` is "float16" or "float32". That is tried whenever the graph is built whole.
     code_dim : int, in 0..dim, default 0
         Dimensions that codes keep: those in which the vectors vary most. 0 keeps as few as rank the
         neighbors in a sample well where dim >= 384 and that halves the codes, else all; dim always
         keeps all. Under "dot" all are kept.
-    rerank : {"float16", "float32", "bfloat16", "int8"}, default "float16"
-        How vectors are stored; distances returned are exact for what is stored.
+    rerank : {"float16", "float32", "bfloat16", "int8", None}, default "float16"
+        How vectors are stored; distances returned are exact for what is stored. None keeps no
+        vectors beside the codes once there are 4096: answers are ranked by estimates, `get` gives
+        what the codes say, and later additions are only ever inserted into the graph, so most
+        vectors should come first. Codes of 8 bits lose little by it, of 4 bits some.
     seed : int, default 0
         The same vectors, calls, parameters and seed give the same index, whatever the number of
         threads.
@@ -82,19 +88,20 @@ class HNSW(Index):
         ef_construction: int = 200,
         *,
         ef_search: int = 64,
-        bits: int = 4,
+        bits: int | None = None,
         code_dim: int = 0,
-        rerank: str = "float16",
+        rerank: str | None = "float16",
         seed: int = 0,
         max_memory: int | None = None,
     ) -> None:
         self._core: _core.HnswIndex
         super().__init__(
             _core.HnswIndex(
-                dim, metric, M, ef_construction, ef_search, bits, code_dim, rerank, seed
+                dim, metric, M, ef_construction, ef_search, -1 if bits is None else bits, code_dim,
+                rerank or "none", seed,
             )
-        )
-        rerank = {16: "float16", 32: "float32"}.get(bits, rerank)
+        )  # fmt: skip
+        rerank = {16: "float16", 32: "float32"}.get(bits or 0, rerank)
         self._params = {
             "dim": dim, "metric": metric, "M": M, "ef_construction": ef_construction,
             "bits": bits, "code_dim": code_dim, "rerank": rerank, "seed": seed,
@@ -107,6 +114,10 @@ class HNSW(Index):
     def _from_core(cls, core: _core.Index, fields: dict[str, Any]) -> Index:
         index = super()._from_core(core, fields)
         index._params["code_dim"] = core.code_dim  # type: ignore[attr-defined]
+        if core.fits_bits:  # type: ignore[attr-defined]
+            index._params["bits"] = None
+        if index._params["rerank"] == "none":
+            index._params["rerank"] = None
         return index
 
     def add(
@@ -156,6 +167,40 @@ class HNSW(Index):
         """
         with self._writing, reporting(progress, "optimize") as report:
             self._core.optimize(threads, report)
+
+    def adapt(
+        self, queries: ArrayLike, *, threads: int = 0, progress: Progress = False
+    ) -> None:
+        """Lay ways in the graph for queries that do not look like the vectors.
+
+        Questions searched among passages, or texts among images, lie elsewhere than what they are
+        to find, and their neighbors are not neighbors of one another. Sample queries show which
+        vectors answer the same ones: these get links in place of some that only fill a row, so
+        memory stays as it is. Call it after `add`; later changes to a vector's links may undo it.
+
+        Parameters
+        ----------
+        queries : array_like, shape (nq, dim)
+            Like those to come; thousands are better than hundreds.
+        threads, progress
+            As for `add`.
+
+        Raises
+        ------
+        ValueError
+            If queries have another dim or hold NaN or infinity. Nothing has changed then.
+
+        Notes
+        -----
+        The same queries give the same graph. A call takes one search of each query at
+        ef_construction.
+
+        References
+        ----------
+        .. [1] Chen et al., RoarGraph, VLDB 2024.
+        """
+        with self._writing, reporting(progress, "adapt") as report:
+            self._core.adapt(queries, threads, report)
 
     def search(
         self,
@@ -253,15 +298,15 @@ class HNSW(Index):
         k : int, at least 1, default 10
             Neighbors a page.
         ef_search : int, in 1..65536, optional
-            As for `search`; it grows with what is asked for.
+            Candidates kept beyond those given; as for `search`.
         filter : optional
             As for `search`.
 
         Returns
         -------
         SearchIterator
-            Its `next` gives `Neighbors` of k, the last one fewer; every vector comes once. Asking
-            for all costs about twice the last search.
+            Its `next` gives `Neighbors` of k, the last one fewer; every vector comes once. A page
+            costs what its part of the walk costs. One thread at a time may ask for pages.
 
         Raises
         ------

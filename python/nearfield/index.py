@@ -95,7 +95,6 @@ class Index:
         self._core = core
         self._strings: StringIds | MappedNames | None = None  # made by the first add of string ids
         self._writing = threading.RLock()
-        self._version = 0  # grows with every change
         self._build_seconds = 0.0  # spent in add()
         self._params: dict[str, Any] = {}  # what the kind's constructor was given
 
@@ -170,7 +169,7 @@ class Index:
         TypeError
             If vectors are not numbers, or ids are of the other kind than the index's.
         """
-        with self._changing(), self._timed(), reporting(progress, "add") as report:
+        with self._writing, self._timed(), reporting(progress, "add") as report:
             names = None if ids is None else as_names(ids)
             if names is None:
                 if self._strings is not None:
@@ -212,7 +211,7 @@ class Index:
         ValueError
             As for `add`.
         """
-        with self._changing(), reporting(progress, "update") as report:
+        with self._writing, reporting(progress, "update") as report:
             self._core.update(self._as_keys(ids), vectors, threads, report)
 
     def remove(self, ids: Ids, *, missing: str = "raise", threads: int = 0) -> int:
@@ -238,7 +237,7 @@ class Index:
         if missing not in ("raise", "ignore"):
             raise ValueError(f"missing must be 'raise' or 'ignore', got {missing!r}")
         ignore = missing == "ignore"
-        with self._changing():
+        with self._writing:
             removed = self._core.remove(self._as_keys(ids, ignore), ignore, threads)
             if isinstance(self._strings, StringIds):
                 self._strings.remove(as_names(ids) or [])
@@ -259,7 +258,7 @@ class Index:
 
     def compact(self, *, threads: int = 0, progress: Progress = False) -> None:
         """Give back the memory of removed vectors. Ids, their order and all answers stay."""
-        with self._changing(), reporting(progress, "compact") as report:
+        with self._writing, reporting(progress, "compact") as report:
             self._core.compact(threads, report)
             if isinstance(self._strings, StringIds):
                 self._strings.forget_removed()
@@ -363,14 +362,6 @@ class Index:
             if hasattr(self, name):
                 setattr(other, name, getattr(self, name))
         return other
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self._writing:
-            try:
-                yield
-            finally:
-                self._version += 1
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -215,6 +215,66 @@ void check_values(const Kernels& k, const Kernels& s) {
     }
 }
 
+/// Walks need the very same steps from every layer.
+void check_walk(const Kernels& k, const Kernels& s) {
+    std::mt19937 random(11);
+    constexpr std::size_t n = 3000, width = 48, code = 64;
+    std::vector<std::uint8_t> base(n * code);
+    const CodeRows codes{base.data(), code, code, static_cast<std::uint32_t>(n)};
+    std::vector<std::uint64_t> seen(n / 64 + 1), want_seen = seen;
+    for (std::size_t round = 0; round < 200; ++round) {
+        std::vector<std::uint32_t> row(2 * width, no_link), slots(width + 16, 0), factors = slots;
+        std::vector<std::uint32_t> want = slots, want_factors = slots;
+        const std::size_t used = random() % (width + 1);
+        const auto first = static_cast<std::uint32_t>(random() % n);
+        for (std::size_t i = 0; i < used; ++i)
+            row[i] = static_cast<std::uint32_t>((first + 61 * i) % n);
+        for (std::size_t i = 0; i < width; ++i) row[width + i] = random();
+        std::size_t found = k.visit(row.data(), width, seen.data(), codes, slots.data(),
+                                    factors.data());
+        if (found != s.visit(row.data(), width, want_seen.data(), codes, want.data(),
+                             want_factors.data()) ||
+            seen != want_seen) {
+            std::printf("visit differs\n");
+            ++failures;
+            return;
+        }
+        for (auto* list : {&slots, &factors, &want, &want_factors}) list->resize(found);
+        compare("visit", slots, want, 0.0);
+        compare("visit, factors", factors, want_factors, 0.0);
+    }
+    for (const std::size_t capacity : {1, 10, 40, 300}) {
+        std::vector<float> pool(capacity + pool_slack), want_pool = pool;
+        std::vector<std::uint32_t> nodes(capacity + pool_slack), want_nodes = nodes;
+        std::size_t size = 0, want_size = 0;
+        for (std::uint32_t round = 0; round < 60; ++round) {
+            const std::size_t batch = random() % (pool_batch + 1);
+            std::vector<float> distances(pool_batch);
+            std::vector<std::uint32_t> slots(pool_batch);
+            for (std::size_t i = 0; i < batch; ++i) {
+                distances[i] = static_cast<float>(random() % 5000);  // some are equal
+                slots[i] = round * 100 + static_cast<std::uint32_t>(i);
+            }
+            const std::size_t lowest =
+                k.pool_insert({pool.data(), nodes.data()}, &size, capacity, distances.data(),
+                              slots.data(), batch);
+            const std::size_t want_lowest =
+                s.pool_insert({want_pool.data(), want_nodes.data()}, &want_size, capacity,
+                              distances.data(), slots.data(), batch);
+            if (size != want_size || lowest != want_lowest) {
+                std::printf("pool_insert differs: %zu of %zu, %zu of %zu\n", size, want_size,
+                            lowest, want_lowest);
+                ++failures;
+                return;
+            }
+            compare("pool", std::vector<float>(pool.begin(), pool.begin() + static_cast<std::ptrdiff_t>(size)),
+                    std::vector<float>(want_pool.begin(), want_pool.begin() + static_cast<std::ptrdiff_t>(size)), 0.0);
+            compare("pool nodes", std::vector<std::uint32_t>(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(size)),
+                    std::vector<std::uint32_t>(want_nodes.begin(), want_nodes.begin() + static_cast<std::ptrdiff_t>(size)), 0.0);
+        }
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -228,6 +288,7 @@ int main() {
         check_codes(k, scalar);
         check_tiles(k, scalar);
         check_values(k, scalar);
+        check_walk(k, scalar);
         std::printf("%s checked\n", all[i].name);
     }
     check_values(kernels(), scalar);

@@ -92,6 +92,21 @@ void Beam::score(const Graph& graph) {
     }
 }
 
+bool Beam::reached(const Graph& graph, Slot node) {
+    if (size_ == 0) return false;
+    if (this->node(0) == node) return true;
+    const std::size_t n = graph.count(node);
+    const std::uint32_t* const row = graph.row(node);
+    graph.estimate(query_, &node, &graph.factors[node], 1, distances_.data());
+    if (distance(0) <= distances_[0]) return true;  // a copy of it
+    if (n == 0) return false;
+    graph.estimate(query_, row, row + graph.width, n, distances_.data());
+    const auto quarter = distances_.begin() + static_cast<std::ptrdiff_t>(n / 4);
+    std::nth_element(distances_.begin(), quarter,
+                     distances_.begin() + static_cast<std::ptrdiff_t>(n));
+    return distance(0) <= *quarter;
+}
+
 void Beam::finish() {
     for (std::size_t i = 0; i < logged_; ++i) visited_[log_[i] / 64] = 0;
 }

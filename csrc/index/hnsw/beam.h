@@ -44,6 +44,9 @@ class Beam {
     std::size_t size() const { return size_; }
     Slot node(std::size_t i) const { return pool_nodes_[i] >> 1; }
     float distance(std::size_t i) const { return pool_distances_[i]; }
+    /// Whether a search for the node's own vector, just ended, came to it or at least as near as a
+    /// quarter of its links lead.
+    bool reached(const Graph& graph, Slot node);
     /// Every node expanded, in order.
     const std::vector<Slot>& expanded() const { return expanded_; }
     std::size_t hops() const { return expanded_.size(); }

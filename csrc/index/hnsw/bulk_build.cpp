@@ -9,6 +9,8 @@
 #include "core/thread_pool.h"
 #include "index/hnsw/beam.h"
 #include "index/hnsw/connect.h"
+#include "index/hnsw/entries.h"
+#include "index/hnsw/local_share.h"
 #include "index/hnsw/neighbors.h"
 
 namespace nearfield {
@@ -23,6 +25,8 @@ constexpr std::size_t probes = 12;
 constexpr std::size_t most_seeds = 32;
 constexpr std::size_t sample_a_seed = 256;
 constexpr std::size_t noise_nodes = 256;
+// Reverse links are listed for a quarter of the nodes at a time.
+constexpr std::size_t merge_blocks = 4;
 
 }  // namespace
 
@@ -55,30 +59,41 @@ Run BulkBuild::stage(double from, double to) const {
 std::vector<Slot> BulkBuild::run(std::size_t n, const Source& source) {
     train(n, source);
     quantize(n, source);
-    const Partition cut = partition(*rows_, leaf, probes, params_.seed, stage(0.05, 0.15));
+    Partition cut = partition(*rows_, leaf, probes, params_.seed, stage(0.05, 0.15));
     rows_->reorder(cut.order);
-    store(source, cut.order);
+    // One table at a time, and what a stage alone needs goes with it: at most half as much again as
+    // the index is held.
+    auto table = std::make_unique<LinkTable>(link_neighbors(cut));
+    const std::vector<Slot> order = std::move(cut.order);
+    cut = Partition();
+    fit_bits(source, order, *table);
+    store(source, order);
     choose_seeds();
-    const LinkTable near = merge_reverse(link_neighbors(cut), stage(0.45, 0.5));
-    write(merge_reverse(refine(near), stage(0.9, 1)));
+    merge_reverse(*table, stage(0.45, 0.5));
+    table.reset();
+    std::vector<std::uint8_t> reached(n);
+    table = std::make_unique<LinkTable>(refine(reached));
+    merge_reverse(*table, stage(0.9, 0.97));
+    table.reset();
+    cover(graph_, reached, stage(0.97, 1));
     connect(graph_);
     measure_noise();
     graph_.linked = true;
-    return cut.order;
+    return order;
 }
 
 void BulkBuild::train(std::size_t n, const Source& source) {
     const std::size_t dim = space_.dim(), taken = std::min(n, train_rows);
-    std::vector<float> sample(taken * dim);
+    sample_.resize(taken * dim);
     for (std::size_t i = 0; i < taken; ++i) {
-        const float* row = source(i * n / taken, &sample[i * dim]);
-        if (row != &sample[i * dim]) std::copy_n(row, dim, &sample[i * dim]);
+        const float* row = source(i * n / taken, &sample_[i * dim]);
+        if (row != &sample_[i * dim]) std::copy_n(row, dim, &sample_[i * dim]);
     }
-    graph_.codes.train({sample.data(), taken, dim}, run_);
+    graph_.codes.train({sample_.data(), taken, dim}, run_);
     const std::size_t rotated_dim = graph_.codes.rotated_dim();
     std::vector<float> rotated(taken * rotated_dim);
     for (std::size_t i = 0; i < taken; ++i)
-        graph_.codes.rotate(&sample[i * dim], &rotated[i * rotated_dim]);
+        graph_.codes.rotate(&sample_[i * dim], &rotated[i * rotated_dim]);
     rows_ = std::make_unique<IntRows>(graph_.codes, rotated);
 }
 
@@ -97,7 +112,7 @@ void BulkBuild::quantize(std::size_t n, const Source& source) {
 void BulkBuild::store(const Source& source, const std::vector<Slot>& order) {
     graph_.resize(order.size());
     std::iota(graph_.slots.begin(), graph_.slots.end(), Slot{0});  // live; the caller names them
-    parallel_for(stage(0.15, 0.2), order.size(), rows_a_piece,
+    parallel_for(stage(0.4, 0.43), order.size(), rows_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
                      std::vector<float> vector(space_.dim());
                      ScalarCodes::Scratch scratch;
@@ -107,18 +122,38 @@ void BulkBuild::store(const Source& source, const std::vector<Slot>& order) {
                  });
 }
 
+/// Takes more bits, then none at all, as long as estimates mix up near vectors: a code's error grows
+/// with the distance from the middle of all vectors, which says nothing of how near neighbors are.
+void BulkBuild::fit_bits(const Source& source, const std::vector<Slot>& order,
+                         const LinkTable& near) {
+    using kernels::Scalar;
+    const bool whole = params_.keeps_vectors &&
+                       (params_.rerank == Scalar::f16 || params_.rerank == Scalar::f32);
+    while (params_.fits_bits && !graph_.walks_rows &&
+           local_share(graph_, source, order, near) < enough_share) {
+        if (params_.bits < 8)
+            params_.bits = 8;
+        else if (whole)
+            params_.bits = 8 * static_cast<int>(dtype_bytes(params_.rerank));
+        else
+            return;
+        graph_ = Graph(space_, params_);
+        graph_.codes.train({sample_.data(), sample_.size() / space_.dim(), space_.dim()}, run_);
+    }
+}
+
 void BulkBuild::choose_seeds() {
     const std::size_t n = std::min(most_seeds, graph_.size() / 8 + 1);
-    const Centroids centroids(*rows_, n, n * sample_a_seed, params_.seed + 1, stage(0.2, 0.22));
+    const Centroids centroids(*rows_, n, n * sample_a_seed, params_.seed + 1, stage(0.43, 0.44));
     // Where closeness is not nearness, long vectors are near everything.
     const bool longest = &space_.geometry() != &space_.metric();
-    graph_.set_seeds(centroids.medoids(*rows_, longest, stage(0.22, 0.23)));
+    graph_.set_seeds(centroids.medoids(*rows_, longest, stage(0.44, 0.45)));
 }
 
 LinkTable BulkBuild::link_neighbors(const Partition& cut) {
-    LinkTable table(graph_.size(), graph_.degree);
+    LinkTable table(rows_->size(), graph_.degree);
     const NearRows near(*rows_, cut);
-    parallel_for(stage(0.23, 0.45), cut.clusters(), 1,
+    parallel_for(stage(0.15, 0.4), cut.clusters(), 1,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
                      TilePruner pruner(*rows_, rule_);
                      std::vector<Slot> nodes;
@@ -133,38 +168,48 @@ LinkTable BulkBuild::link_neighbors(const Partition& cut) {
     return table;
 }
 
-LinkTable BulkBuild::merge_reverse(const LinkTable& table, const Run& run) {
-    const std::size_t n = graph_.size();
-    std::vector<std::size_t> first(n + 1, 0);
-    for (std::size_t node = 0; node < n; ++node)
-        for (std::size_t i = 0; i < table.kept[node]; ++i) ++first[table.row(node)[i] + 1];
-    std::partial_sum(first.begin(), first.end(), first.begin());
-    std::vector<Slot> sources(first.back());
-    std::vector<std::size_t> place(first.begin(), first.end() - 1);
-    for (std::size_t node = 0; node < n; ++node)
-        for (std::size_t i = 0; i < table.kept[node]; ++i)
-            sources[place[table.row(node)[i]]++] = static_cast<Slot>(node);
-
-    LinkTable merged(n, table.degree);
-    parallel_for(run, n, rows_a_piece,
-                 [&](std::size_t begin, std::size_t end, std::size_t) {
-                     TilePruner pruner(*rows_, rule_);
-                     std::vector<Slot> nodes;
-                     for (std::size_t node = begin; node < end; ++node) {
-                         const Slot* const own = table.row(node);
-                         nodes.assign(own, own + table.filled[node]);
-                         nodes.insert(nodes.end(),
-                                      sources.begin() + static_cast<std::ptrdiff_t>(first[node]),
-                                      sources.begin() +
-                                          static_cast<std::ptrdiff_t>(first[node + 1]));
-                         merged.put(node, pruner.run(static_cast<Slot>(node), nodes));
-                     }
-                 });
-    return merged;
+/// Links both ways: each node chooses among its own and those of whoever kept it.
+void BulkBuild::merge_reverse(const LinkTable& table, const Run& run) {
+    const std::size_t n = graph_.size(), block = n / merge_blocks + 1;
+    std::vector<std::uint32_t> first, place;
+    std::vector<Slot> sources;
+    for (std::size_t low = 0; low < n; low += block) {
+        const std::size_t high = std::min(n, low + block);
+        const auto for_each_kept = [&](auto&& use) {
+            for (std::size_t node = 0; node < n; ++node)
+                for (std::size_t i = 0; i < table.kept[node]; ++i)
+                    if (const Slot to = table.row(node)[i]; to >= low && to < high)
+                        use(node, to - low);
+        };
+        first.assign(high - low + 1, 0);
+        for_each_kept([&](std::size_t, std::size_t to) { ++first[to + 1]; });
+        std::partial_sum(first.begin(), first.end(), first.begin());
+        place.assign(first.begin(), first.end() - 1);
+        sources.resize(first.back());
+        for_each_kept([&](std::size_t node, std::size_t to) {
+            sources[place[to]++] = static_cast<Slot>(node);
+        });
+        const Run part{run.threads, !run.tick ? run.tick : [&](std::size_t done, std::size_t) {
+                           run.tick(low + done, n);
+                       }};
+        parallel_for(part, high - low, rows_a_piece,
+                     [&](std::size_t begin, std::size_t end, std::size_t) {
+                         TilePruner pruner(*rows_, rule_);
+                         std::vector<Slot> nodes;
+                         for (std::size_t to = begin; to < end; ++to) {
+                             const Slot* const own = table.row(low + to);
+                             nodes.assign(own, own + table.filled[low + to]);
+                             nodes.insert(nodes.end(), sources.begin() + first[to],
+                                          sources.begin() + first[to + 1]);
+                             const auto node = static_cast<Slot>(low + to);
+                             const Chosen& chosen = pruner.run(node, nodes);
+                             graph_.set_links(node, chosen.links.data(), chosen.links.size());
+                         }
+                     });
+    }
 }
 
-LinkTable BulkBuild::refine(const LinkTable& table) {
-    write(table);
+LinkTable BulkBuild::refine(std::vector<std::uint8_t>& reached) {
     // Half of what one insertion searches: the graph to start from is already a good one.
     const std::size_t ef = std::max<std::size_t>(32, params_.ef_construction / 2);
     LinkTable refined(graph_.size(), graph_.degree);
@@ -174,21 +219,24 @@ LinkTable BulkBuild::refine(const LinkTable& table) {
     parallel_for(stage(0.5, 0.9), graph_.size(), searches_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t worker) {
                      if (!beams[worker]) beams[worker] = std::make_unique<Beams>();
+                     Beams& own_beams = *beams[worker];
                      TilePruner pruner(*rows_, rule_);
                      std::vector<float> vectors(beams_at_once * dim);
                      std::vector<Slot> nodes;
                      walk_many(
-                         graph_, *beams[worker], {ScalarCodes::Order::space, ef}, begin, end,
+                         graph_, own_beams, {ScalarCodes::Order::space, ef}, begin, end,
                          [&](std::size_t node, std::size_t b) {
-                             graph_.vectors.get(static_cast<Slot>(node), &vectors[b * dim]);
+                             graph_.get(static_cast<Slot>(node), &vectors[b * dim]);
                              return &vectors[b * dim];
                          },
                          [](const Beam&) {},
-                         [&](std::size_t node, std::size_t, const Beam& beam) {
+                         [&](std::size_t node, std::size_t b, const Beam& beam) {
+                             reached[node] = own_beams[b].reached(graph_, static_cast<Slot>(node));
                              nodes = beam.expanded();
-                             const Slot* const own = table.row(node);
-                             nodes.insert(nodes.end(), own, own + table.filled[node]);
-                             refined.put(node, pruner.run(static_cast<Slot>(node), nodes));
+                             const auto at = static_cast<Slot>(node);
+                             const std::uint32_t* const own = graph_.row(at);
+                             nodes.insert(nodes.end(), own, own + graph_.count(at));
+                             refined.put(node, pruner.run(at, nodes));
                          });
                  });
     return refined;
@@ -206,13 +254,13 @@ void BulkBuild::measure_noise() {
         const auto node = static_cast<Slot>(i * graph_.size() / nodes);
         const std::size_t n = graph_.count(node);
         if (n < 2) continue;
-        graph_.vectors.get(node, vector.data());
+        graph_.get(node, vector.data());
         graph_.codes.prepare(vector.data(), ScalarCodes::Order::space, query);
         graph_.codes.estimate(query, graph_.code_rows.as<std::uint8_t>(), graph_.row(node),
                               graph_.row(node) + graph_.width, n, estimates.data());
         double sum = 0, own = 0;
         for (std::size_t j = 0; j < n; ++j) {
-            graph_.vectors.get(graph_.row(node)[j], other.data());
+            graph_.get(graph_.row(node)[j], other.data());
             double distance = 0;
             for (std::size_t d = 0; d < dim; ++d) {
                 const double off = static_cast<double>(vector[d]) - other[d];
@@ -226,15 +274,6 @@ void BulkBuild::measure_noise() {
         count += static_cast<double>(n - 1);
     }
     if (count > 0) graph_.noise = static_cast<float>(std::sqrt(std::max(squares, 0.0) / count));
-}
-
-void BulkBuild::write(const LinkTable& table) {
-    parallel_for(Run{run_.threads, nullptr}, graph_.size(), 4096,
-                 [&](std::size_t begin, std::size_t end, std::size_t) {
-                     for (std::size_t node = begin; node < end; ++node)
-                         graph_.set_links(static_cast<Slot>(node), table.row(node),
-                                          table.filled[node]);
-                 });
 }
 
 }  // namespace nearfield

@@ -18,7 +18,7 @@ namespace nearfield {
 /// Row i of what is to be built from, as Space::prepare gives it; `scratch` (dim,) may be used.
 using Source = std::function<const float*(std::size_t i, float* scratch)>;
 
-/// Links of all nodes while the graph is made, (n, degree).
+/// Links of all nodes while they are chosen, (n, degree).
 struct LinkTable {
     LinkTable(std::size_t n, std::size_t most)
         : degree(most), links(n * most), kept(n), filled(n) {}
@@ -43,10 +43,11 @@ class BulkBuild {
     void quantize(std::size_t n, const Source& source);
     void store(const Source& source, const std::vector<Slot>& order);
     void choose_seeds();
+    void fit_bits(const Source& source, const std::vector<Slot>& order, const LinkTable& near);
     LinkTable link_neighbors(const Partition& cut);
-    LinkTable merge_reverse(const LinkTable& table, const Run& run);
-    LinkTable refine(const LinkTable& table);
-    void write(const LinkTable& table);
+    void merge_reverse(const LinkTable& table, const Run& run);
+    /// Sets `reached` (n,) by node: whether the search for its vector came near it.
+    LinkTable refine(std::vector<std::uint8_t>& reached);
     void measure_noise();
 
     /// A share of the whole work, for the progress report.
@@ -59,6 +60,7 @@ class BulkBuild {
     Run run_;
     mutable std::size_t reported_ = 0;
     std::unique_ptr<IntRows> rows_;
+    std::vector<float> sample_;  // (n, dim) rows to train codes on
 };
 
 }  // namespace nearfield

@@ -11,9 +11,13 @@ namespace {
 constexpr std::size_t ef_connect = 64;
 // Each round may cut off a few others by the links it replaces.
 constexpr std::size_t most_rounds = 20;
+// So many nodes that nothing led to are a region, which gets an entry point.
+constexpr std::size_t region = 16;
 
-void spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slot>& open) {
-    if (seen.test(start)) return;
+/// Returns how many nodes are newly seen.
+std::size_t spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slot>& open) {
+    if (seen.test(start)) return 0;
+    std::size_t n = 1;
     seen.set(start);
     open.push_back(start);
     while (!open.empty()) {
@@ -24,8 +28,10 @@ void spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slot>& ope
             if (seen.test(links[i])) continue;
             seen.set(links[i]);
             open.push_back(links[i]);
+            ++n;
         }
     }
+    return n;
 }
 
 /// Which link of a node to give up for one to a node that nothing leads to.
@@ -70,17 +76,17 @@ Bitmap reachable(const Graph& graph) {
 
 void connect(Graph& graph) {
     Beam beam;
-    std::vector<float> vector(graph.vectors.dim());
+    std::vector<float> vector(graph.dim());
     std::optional<Spares> spares;
     for (std::size_t round = 0; round < most_rounds; ++round) {
         Bitmap seen = reachable(graph);
-        std::vector<Slot> open;
+        std::vector<Slot> open, seeds = graph.seeds;
         bool complete = true;
         for (Slot node = 0; node < graph.size(); ++node) {
             if (!graph.live(node) || seen.test(node)) continue;
             complete = false;
             if (!spares) spares.emplace(graph);
-            graph.vectors.get(node, vector.data());
+            graph.get(node, vector.data());
             walk_one(graph, beam, {ScalarCodes::Order::space, ef_connect}, vector.data());
             for (std::size_t i = 0; i < beam.size(); ++i) {
                 const Slot from = beam.node(i);
@@ -91,9 +97,10 @@ void connect(Graph& graph) {
                 graph.row(from)[graph.width + at] = graph.factors[node];
                 break;
             }
-            spread(graph, node, seen, open);
+            if (spread(graph, node, seen, open) >= region) seeds.push_back(node);
         }
         if (complete) return;
+        if (seeds.size() > graph.seeds.size()) graph.set_seeds(std::move(seeds));
     }
 }
 

@@ -8,6 +8,56 @@
 #include "core/bitmap.h"
 
 namespace nearfield {
+namespace {
+
+constexpr std::size_t codes_at_once = 64;
+
+/// Estimates by codes as the distances of a metric.
+class CodeScorer final : public Scorer {
+  public:
+    CodeScorer(const Graph& graph, const kernels::MetricInfo& metric)
+        : graph_(graph),
+          metric_(metric),
+          order_(metric.needs_norm || metric.unit_vectors ? ScalarCodes::Order::space
+                                                          : ScalarCodes::Order::metric) {}
+    void set_query(const float* query) override {
+        graph_.codes.prepare(query, order_, query_);
+        offset_ = graph_.codes.offset(query, order_);
+        scale_ = static_cast<float>((metric_.needs_norm ? 1.0 : 0.5) /
+                                    graph_.codes.distance_scale());
+        if (metric_.unit_vectors) offset_ /= 2;
+    }
+    void score(const Slot* slots, std::size_t n, float* distances) const override {
+        std::uint32_t factors[codes_at_once];
+        float found[codes_at_once + 16];
+        for (std::size_t i = 0; i < n; i += codes_at_once) {
+            const std::size_t part = std::min(codes_at_once, n - i);
+            for (std::size_t j = 0; j < part; ++j) factors[j] = graph_.factors[slots[i + j]];
+            graph_.codes.estimate(query_, graph_.code_rows.as<std::uint8_t>(), slots + i, factors,
+                                  part, found);
+            for (std::size_t j = 0; j < part; ++j) {
+                const float distance = offset_ + scale_ * found[j];
+                distances[i + j] =
+                    order_ == ScalarCodes::Order::space ? std::max(0.0f, distance) : distance;
+            }
+        }
+    }
+    void score_rows(Slot first, std::size_t n, float* distances) const override {
+        for (std::size_t i = 0; i < n; ++i) {
+            const Slot slot = first + static_cast<Slot>(i);
+            score(&slot, 1, distances + i);
+        }
+    }
+
+  private:
+    const Graph& graph_;
+    const kernels::MetricInfo& metric_;
+    ScalarCodes::Order order_;
+    ScalarCodes::Query query_;
+    float offset_ = 0, scale_ = 1;
+};
+
+}  // namespace
 
 Graph::Graph(const Space& space, const HnswParams& params)
     : degree(2 * params.M),
@@ -15,8 +65,9 @@ Graph::Graph(const Space& space, const HnswParams& params)
       walks_rows(params.bits > 8),
       metric(&space.metric()),
       geometry(&space.geometry()),
-      codes(space.dim(), walks_rows ? 8 : params.bits, walks_rows ? space.dim() : params.code_dim,
-            space.metric(), params.seed),
+      codes(space.dim(), walks_rows ? 8 : params.bits,
+            walks_rows || !params.keeps_vectors ? space.dim() : params.code_dim, space.metric(),
+            params.seed),
       vectors(space.dim(), params.rerank) {}
 
 std::size_t Graph::count(Slot node) const {
@@ -38,7 +89,7 @@ void Graph::set_links(Slot node, const Slot* neighbors, std::size_t n) {
 
 void Graph::resize(std::size_t n) {
     const std::size_t old = size();
-    vectors.resize(std::max(n, vectors.size()));
+    if (!coded) vectors.resize(std::max(n, vectors.size()));
     slots.reserve(n);
     factors.resize(n);
     if (codes.trained()) {
@@ -51,9 +102,33 @@ void Graph::resize(std::size_t n) {
 }
 
 void Graph::put(Slot node, const float* vector, ScalarCodes::Scratch& scratch) {
-    vectors.put(node, vector);
+    if (!coded) vectors.put(node, vector);
     if (codes.trained() && !walks_rows)
         factors[node] = codes.encode(vector, code(node), scratch);
+}
+
+void Graph::get(Slot node, float* vector) const {
+    if (coded)
+        codes.decode(code_rows.as<std::uint8_t>() + node * code_stride(), factors[node], vector);
+    else
+        vectors.get(node, vector);
+}
+
+std::unique_ptr<Scorer> Graph::scorer(const kernels::MetricInfo& by) const {
+    if (coded) return std::make_unique<CodeScorer>(*this, by);
+    return vectors.scorer(by);
+}
+
+bool Graph::same(Slot a, Slot b) const {
+    if (!coded) return std::memcmp(vectors.row(a), vectors.row(b), vectors.stride()) == 0;
+    const auto* const rows = code_rows.as<std::uint8_t>();
+    return factors[a] == factors[b] &&
+           std::memcmp(rows + a * code_stride(), rows + b * code_stride(), codes.code_bytes()) == 0;
+}
+
+void Graph::drop_vectors() {
+    vectors = VectorStore(vectors.dim(), vectors.dtype());
+    coded = true;
 }
 
 void Graph::prepare(const float* vector, ScalarCodes::Order order, Query& query) const {
@@ -71,7 +146,7 @@ void Graph::reorder(const std::vector<Slot>& order) {
     const std::size_t n = order.size(), stride = code_stride();
     std::vector<Slot> place(size(), no_slot);
     for (std::size_t i = 0; i < n; ++i) place[order[i]] = static_cast<Slot>(i);
-    vectors.reorder(order);
+    if (!coded) vectors.reorder(order);
     Column<Slot> new_slots;
     Column<std::uint32_t> new_factors;
     new_slots.resize(n);

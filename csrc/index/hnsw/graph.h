@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "core/buffer.h"
@@ -21,13 +22,20 @@ struct HnswParams {
     std::size_t ef_construction = 200;
     std::size_t ef_search = 64;
     int bits = 4;  // of codes; 16 and 32 are float16 and float32 vectors without codes
+    bool fits_bits = false;  // more than 4 where those do not tell near vectors apart
     std::size_t code_dim = 0;  // as few as serve; else how many
     kernels::Scalar rerank = kernels::Scalar::f16;
+    bool keeps_vectors = true;  // else answers are ranked by codes, once there are Graph::coded_from
     std::uint64_t seed = 0;
 
     static constexpr std::size_t min_M = 4, max_M = 128;
     static constexpr std::size_t min_ef = 1, max_ef = 65'536;
 };
+
+/// "none" where vectors are not kept, or as dtype_name.
+const char* rerank_name(const HnswParams& params);
+/// Throws std::invalid_argument.
+void set_rerank(HnswParams& params, std::string_view name);
 
 /// A node is a place in these arrays; bulk building gives neighbors places near each other. A removed
 /// vector's node stays for walking through until the graph is mended, and is then used again.
@@ -38,6 +46,9 @@ struct Graph {
     bool live(Slot node) const { return slots[node] != no_slot; }
 
     std::uint32_t* row(Slot node) { return links.as<std::uint32_t>() + node * 2 * width; }
+    int bits() const {
+        return walks_rows ? 8 * static_cast<int>(dtype_bytes(vectors.dtype())) : codes.bits();
+    }
     const std::uint32_t* row(Slot node) const {
         return links.as<std::uint32_t>() + node * 2 * width;
     }
@@ -85,6 +96,20 @@ struct Graph {
                            &seed_factors[first], n, distances);
     }
 
+    /// The stored vector, or what its code says of it; `vector` (dim,).
+    void get(Slot node, float* vector) const;
+    /// Measures by the stored vectors, or by codes.
+    std::unique_ptr<Scorer> scorer(const kernels::MetricInfo& by) const;
+    /// Whether two nodes hold the same bytes.
+    bool same(Slot a, Slot b) const;
+    /// Bytes read to measure a node.
+    std::size_t measured_bytes() const { return coded ? codes.code_bytes() : vectors.stride(); }
+    std::size_t dim() const { return vectors.dim(); }
+    /// From now on codes stand for the vectors.
+    void drop_vectors();
+    /// Fewer keep their vectors whatever was asked for: codes are trained on so many.
+    static constexpr std::size_t coded_from = 4096;
+
     /// Room for nodes [0, n); new ones are dead and have no links.
     void resize(std::size_t n);
     /// Stores a vector as Space::prepare gives it, with its code.
@@ -109,6 +134,7 @@ struct Graph {
     Buffer seed_codes;
     std::vector<std::uint32_t> seed_factors;
     float noise = infinity;  // of estimates among neighbors, as a standard deviation
+    bool coded = false;   // there are no vectors
     bool linked = false;  // false while there are too few vectors for a graph
 };
 

@@ -21,9 +21,14 @@ void check_ef(const char* name, std::size_t ef) {
 
 HnswParams checked(HnswParams params) {
     using P = HnswParams;
+    if (params.fits_bits) params.bits = P().bits;
     const int bits = params.bits;
     require(bits == 1 || bits == 2 || bits == 4 || bits == 8 || bits == 16 || bits == 32,
             "bits must be 1, 2, 4, 8, 16 or 32, got ", bits);
+    require(params.keeps_vectors || bits <= 8,
+            "rerank must name a dtype where there are no codes, got None");
+    require(params.keeps_vectors || params.code_dim == 0,
+            "code_dim must be 0 where codes stand for the vectors, got ", params.code_dim);
     if (bits == 16) params.rerank = kernels::Scalar::f16;
     if (bits == 32) params.rerank = kernels::Scalar::f32;
     require(params.M >= P::min_M && params.M <= P::max_M, "M must be in ", P::min_M, "..",
@@ -40,6 +45,15 @@ void corrupt(bool broken, const char* what, Slot node) {
 }
 
 }  // namespace
+
+const char* rerank_name(const HnswParams& params) {
+    return params.keeps_vectors ? dtype_name(params.rerank) : "none";
+}
+
+void set_rerank(HnswParams& params, std::string_view name) {
+    params.keeps_vectors = name != "none";
+    params.rerank = params.keeps_vectors ? parse_dtype(name) : kernels::Scalar::f16;
+}
 
 HnswIndex::HnswIndex(Space space, const HnswParams& params)
     : Index(std::move(space)), params_(checked(params)), graph_(space_, params_) {
@@ -62,13 +76,14 @@ void HnswIndex::set_ef_search(std::size_t ef_search) {
 std::size_t HnswIndex::vector_bytes() const {
     const auto lock = shared();
     constexpr std::size_t ids_and_places = 24;  // an id and its places, a code's factors
-    return graph_.vectors.stride() + graph_.code_stride() + graph_.link_bytes() + ids_and_places;
+    const std::size_t vector = params_.keeps_vectors ? graph_.vectors.stride() : 0;
+    return vector + graph_.code_stride() + graph_.link_bytes() + ids_and_places;
 }
 
 void HnswIndex::get_row(Slot slot, float* out) const {
     const Slot node = node_of_[slot];
     if (node >= graph_.size()) throw CorruptIndex(text("hnsw: slot ", slot, " has no node"));
-    graph_.vectors.get(node, out);
+    graph_.get(node, out);
 }
 
 void HnswIndex::add_stats(Stats& stats) const {
@@ -78,7 +93,7 @@ void HnswIndex::add_stats(Stats& stats) const {
             if (graph_.live(node)) links += graph_.count(node);
     const std::size_t live = live_nodes();
     stats.words.emplace_back("kind", "hnsw");
-    stats.words.emplace_back("rerank", dtype_name(params_.rerank));
+    stats.words.emplace_back("rerank", rerank_name(params_));
     stats.words.emplace_back("search", graph_.linked ? "graph" : "scan");
     stats.numbers.emplace_back("M", static_cast<double>(params_.M));
     stats.numbers.emplace_back("ef_construction", static_cast<double>(params_.ef_construction));

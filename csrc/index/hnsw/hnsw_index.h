@@ -14,6 +14,8 @@
 
 namespace nearfield {
 
+class VectorPruner;
+
 /// A navigable small-world graph (Malkov & Yashunin, arXiv:1603.09320) in one layer with k-means
 /// medoids as entry points. Below `graph_from` vectors, and where a filter lets few in, every vector
 /// is measured. The same vectors, calls, parameters and seed give the same bytes, whatever the
@@ -35,8 +37,12 @@ class HnswIndex final : public Index {
     std::size_t vector_bytes() const;
     /// Gives back the room of removed nodes, and puts together in memory what is searched together.
     void optimize(const Run& run);
+    /// Makes ways between vectors that are near the same queries though not near each other.
+    void adapt(const MatrixView& queries, const Run& run);
 
     static constexpr std::size_t graph_from = 256;
+
+    class Pages;  // hnsw_pages.h
 
   protected:
     void reserve_slots(std::size_t slots) override;
@@ -71,6 +77,9 @@ class HnswIndex final : public Index {
     void mend(const Run& run);
     void replace_seeds();
     void reorder(const std::vector<Slot>& order);
+    // hnsw_adapt.cpp
+    std::vector<Slot> answers_to(const MatrixView& queries, const Run& run) const;
+    void grant(Slot node, const std::vector<Slot>& targets, VectorPruner& pruner);
     // hnsw_state.cpp
     void check_nodes() const;
     void check_links() const;
@@ -82,6 +91,7 @@ class HnswIndex final : public Index {
     Column<Slot> node_of_;          // by slot
     std::size_t built_ = 0;         // vectors when the graph was last built whole
     std::size_t unconnected_ = 0;   // vectors added since reachability was last made sure of
+    std::uint64_t changes_ = 0;     // of anything that a walk under way relies on
 
     // Searching needs memory that is worth keeping: visited marks, pools, a query's codes.
     mutable Workers<Worker> workers_;

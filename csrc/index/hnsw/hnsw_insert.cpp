@@ -5,6 +5,7 @@
 #include "core/thread_pool.h"
 #include "index/hnsw/bulk_build.h"
 #include "index/hnsw/connect.h"
+#include "index/hnsw/entries.h"
 #include "index/hnsw/hnsw_index.h"
 #include "index/hnsw/hnsw_worker.h"
 #include "index/hnsw/prune.h"
@@ -17,23 +18,47 @@ constexpr std::size_t nodes_a_batch = 256;
 // Neighbors a node may take from its own batch, which it cannot find by searching.
 constexpr std::size_t mates = 16;
 constexpr std::size_t searches_a_piece = 8;
+// A vector whose squared distance to the nearest is as many times that of the nearest's own links may
+// be the first of a new cluster, which searches have to reach.
+constexpr float outlying = 4;
 // Below this a graph that has doubled is built anew: centre, seeds and order follow the data.
 constexpr std::size_t always_rebuild_below = 20'000;
 
 /// What one thread keeps while it inserts.
 struct Inserter {
     Inserter(const Graph& graph, const kernels::MetricInfo& metric)
-        : pruner(graph.vectors, metric, prune_rule(graph)),
-          scorer(graph.vectors.scorer(metric)),
-          vectors(beams_at_once * graph.vectors.dim()) {}
+        : pruner(graph, metric),
+          scorer(graph.scorer(metric)),
+          vectors(beams_at_once * graph.dim()) {}
+
+    /// Whether `vector` lies outside all that a search for it found.
+    bool outside(const Graph& graph, const Beam& beam, const float* vector);
 
     VectorPruner pruner;
     std::unique_ptr<Scorer> scorer;
     Beams beams;
-    std::vector<float> vectors, distances;
+    std::vector<float> vectors, nearest, distances;
     std::vector<Slot> nodes;
     std::vector<Neighbor> near;
 };
+
+bool Inserter::outside(const Graph& graph, const Beam& beam, const float* vector) {
+    if (beam.size() == 0) return true;
+    const Slot node = beam.node(0);
+    const std::size_t n = graph.count(node);
+    if (n == 0) return false;
+    nearest.resize(graph.dim());
+    distances.resize(n);
+    float distance = 0;
+    scorer->set_query(vector);
+    scorer->score(&node, 1, &distance);
+    graph.get(node, nearest.data());
+    scorer->set_query(nearest.data());
+    scorer->score(graph.row(node), n, distances.data());
+    const auto middle = distances.begin() + static_cast<std::ptrdiff_t>(n / 2);
+    std::nth_element(distances.begin(), middle, distances.end());
+    return distance > outlying * *middle;
+}
 
 bool links_to(const Graph& graph, Slot from, Slot to) {
     const std::uint32_t* const links = graph.row(from);
@@ -52,13 +77,20 @@ void HnswIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& r
     const bool grown = total < always_rebuild_below && total >= 2 * built_;
     if (!graph_.linked && total < graph_from)
         append(rows, slots);
+    else if (graph_.coded)  // there is nothing to build anew from
+        insert(rows, slots, run);
     else if (!graph_.linked || rows.rows >= held / 2 || grown)
         rebuild(rows, slots, run);
     else
         insert(rows, slots, run);
+    if (!params_.keeps_vectors && !graph_.coded && live_nodes() >= Graph::coded_from)
+        graph_.drop_vectors();
 }
 
-void HnswIndex::changed() { workers_.clear(); }
+void HnswIndex::changed() {
+    workers_.clear();
+    ++changes_;
+}
 
 void HnswIndex::rebuild(const MatrixView& rows, const Slot* slots, const Run& run) {
     std::vector<Slot> held;  // nodes, in the order of their slots
@@ -66,16 +98,19 @@ void HnswIndex::rebuild(const MatrixView& rows, const Slot* slots, const Run& ru
         if (node != no_slot) held.push_back(node);
     const Source source = [&](std::size_t i, float* scratch) -> const float* {
         if (i >= held.size()) return space_.prepare(rows.row(i - held.size()), scratch);
-        graph_.vectors.get(held[i], scratch);
+        graph_.get(held[i], scratch);
         return scratch;
     };
-    Graph fresh(space_, params_);
+    HnswParams params = params_;
+    if (params.fits_bits) params.bits = HnswParams().bits;
+    Graph fresh(space_, params);
     const std::size_t total = held.size() + rows.rows;
-    const std::vector<Slot> order = BulkBuild(fresh, space_, params_, run).run(total, source);
+    const std::vector<Slot> order = BulkBuild(fresh, space_, params, run).run(total, source);
     for (Slot node = 0; node < total; ++node) {
         const std::size_t i = order[node];
         fresh.slots[node] = i < held.size() ? graph_.slots[held[i]] : slots[i - held.size()];
     }
+    params_.bits = fresh.bits();
     graph_ = std::move(fresh);
     for (Slot node = 0; node < total; ++node) node_of_[graph_.slots[node]] = node;
     built_ = total;
@@ -158,11 +193,12 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
 
     // Each searches the graph as it was and chooses its links.
     std::vector<Chosen> chosen(n);
+    std::vector<std::uint8_t> outside(n);
     parallel_for(run, n, searches_a_piece, [&](std::size_t begin, std::size_t end, std::size_t w) {
         Inserter& own = inserter(w);
         const auto vector = [&](std::size_t i, std::size_t b) {
             float* const out = &own.vectors[b * dim];
-            graph_.vectors.get(nodes[i], out);
+            graph_.get(nodes[i], out);
             return static_cast<const float*>(out);
         };
         walk_many(graph_, own.beams, {ScalarCodes::Order::space, params_.ef_construction}, begin,
@@ -172,6 +208,7 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
                       own.nodes.clear();
                       for (const Slot node : beam.expanded())
                           if (graph_.live(node)) own.nodes.push_back(node);
+                      outside[i] = own.outside(graph_, beam, &own.vectors[b * dim]);
                       own.scorer->set_query(&own.vectors[b * dim]);
                       own.distances.resize(n);
                       own.scorer->score(nodes.data(), n, own.distances.data());
@@ -207,6 +244,10 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
         graph_.row(links[0])[at] = nodes[i];
         graph_.row(links[0])[graph_.width + at] = graph_.factors[nodes[i]];
     }
+    std::vector<Slot> outliers;
+    for (std::size_t i = 0; i < n; ++i)
+        if (outside[i]) outliers.push_back(nodes[i]);
+    enter_at(graph_, outliers);
 }
 
 void HnswIndex::link_back(std::vector<std::pair<Slot, Slot>>& pairs,
@@ -218,7 +259,7 @@ void HnswIndex::link_back(std::vector<std::pair<Slot, Slot>>& pairs,
     first.push_back(pairs.size());
     parallel_for(run, first.size() - 1, 64,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
-                     VectorPruner pruner(graph_.vectors, space_.geometry(), prune_rule(graph_));
+                     VectorPruner pruner(graph_, space_.geometry());
                      std::vector<Slot> nodes;
                      for (std::size_t t = begin; t < end; ++t) {
                          const Slot target = pairs[first[t]].first;

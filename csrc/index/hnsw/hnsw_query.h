@@ -9,6 +9,13 @@
 
 namespace nearfield {
 
+/// Whether measuring `count` vectors takes no longer than a walk: a hop scores some 16 codes and
+/// merges them, a row is four times as long as a code but read in order.
+inline constexpr double rows_a_hop = 20;
+inline bool few(std::size_t count, std::size_t ef) {
+    return static_cast<double>(count) <= static_cast<double>(ef) * rows_a_hop;
+}
+
 /// Who may be a result, in terms of nodes, and what that means for the search.
 class HnswIndex::Query {
   public:

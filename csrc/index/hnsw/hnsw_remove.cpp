@@ -44,7 +44,7 @@ void HnswIndex::mend(const Run& run) {
     const std::size_t pieces = (n + nodes_a_piece - 1) / nodes_a_piece;
     std::vector<std::vector<std::pair<Slot, std::vector<Slot>>>> mended(pieces);
     parallel_for(run, n, nodes_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
-        VectorPruner pruner(graph_.vectors, space_.geometry(), prune_rule(graph_));
+        VectorPruner pruner(graph_, space_.geometry());
         std::vector<Slot> nodes;
         std::vector<float> vector(space_.dim());
         std::unique_ptr<Beam> beam;
@@ -66,7 +66,7 @@ void HnswIndex::mend(const Run& run) {
             }
             if (nodes.size() < graph_.degree) {
                 if (!beam) beam = std::make_unique<Beam>();
-                graph_.vectors.get(node, vector.data());
+                graph_.get(node, vector.data());
                 walk_one(graph_, *beam, {ScalarCodes::Order::space, params_.ef_construction},
                          vector.data());
                 for (const Slot found : beam->expanded())

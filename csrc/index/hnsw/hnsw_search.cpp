@@ -13,9 +13,6 @@ namespace {
 
 constexpr std::size_t rows_a_block = 256;
 constexpr std::size_t queries_a_piece = 32;
-// Rows measured in the time of one hop, about: a hop scores some 16 codes and merges them, a row is
-// four times as long as a code but read in order.
-constexpr double rows_a_hop = 20;
 // How much noise the vectors to measure allow for: 3 standard deviations cost 0.0003 of recall@10, 2
 // cost 0.002, and measure 13 vectors instead of 20 (README.md).
 constexpr float deviations = 3;
@@ -56,8 +53,7 @@ HnswIndex::Query::Query(const HnswIndex& index, const SearchParams& params, cons
         const auto share = static_cast<double>(count_) / static_cast<double>(met);
         ef_ = static_cast<std::size_t>(std::ceil(static_cast<double>(ef_) / std::max(share, 1e-9)));
     }
-    const double hops = static_cast<double>(ef_) * rows_a_hop;
-    scan_ = !index.graph_.linked || static_cast<double>(count_) <= hops;
+    scan_ = !index.graph_.linked || few(count_, ef_);
 }
 
 void HnswIndex::Query::collect(const Beam& beam, std::size_t limit, float margin,
@@ -74,6 +70,7 @@ void HnswIndex::Query::collect(const Beam& beam, std::size_t limit, float margin
 
 void HnswIndex::Query::fetch(const Beam& beam) const {
     const Graph& graph = index_.graph_;
+    if (graph.coded) return;  // codes were read a moment ago
     const std::size_t bytes = std::min(graph.vectors.stride(), fetched_bytes);
     const std::size_t n = std::min(beam.size(), limit_);
     const float last = n > k_ ? beam.distance(k_ - 1) + margin_ : infinity;
@@ -109,7 +106,7 @@ void HnswIndex::Query::scan(Worker& worker, const float* query, std::size_t k,
     std::fill(out + found.size(), out + k, Neighbor{});
     if (counters_)
         counters_->add(nodes.size(), nodes.size(), 0,
-                       nodes.size() * index_.graph_.vectors.stride());
+                       nodes.size() * index_.graph_.measured_bytes());
 }
 
 void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query, std::size_t k,
@@ -125,7 +122,7 @@ void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query
     report(beam);
     // A filter, or those removed, may keep out all that lies near the query.
     for (std::size_t ef = 4 * ef_; worker.nodes.size() < enough_; ef *= 4) {
-        if (static_cast<double>(ef) * rows_a_hop >= static_cast<double>(count_)) {
+        if (few(count_, ef)) {
             scan(worker, query, k, out);
             return;
         }
@@ -134,7 +131,7 @@ void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query
         report(worker.wide);
     }
     const std::size_t n = worker.nodes.size();
-    if (counters_) counters_->add(n, n, 0, n * graph.vectors.stride());
+    if (counters_) counters_->add(n, n, 0, n * graph.measured_bytes());
     worker.distances.resize(n);
     worker.scorer->set_query(query);
     worker.scorer->score(worker.nodes.data(), n, worker.distances.data());
@@ -207,8 +204,7 @@ void HnswIndex::range_rows(const MatrixView& queries, float radius, const Search
             // The beam is widened until most of what it holds lies outside the radius.
             bool complete = false;
             for (std::size_t ef = query.ef(); !query.scan() && !complete; ef *= 4) {
-                if (static_cast<double>(ef) * rows_a_hop >= static_cast<double>(query.count()))
-                    break;
+                if (few(query.count(), ef)) break;
                 walk_one(graph_, worker->beams[0], {ScalarCodes::Order::metric, ef}, ready);
                 query.collect(worker->beams[0], ef, infinity, worker->nodes);
                 measure(worker->nodes);

@@ -36,18 +36,19 @@ void HnswIndex::state_rows(StateWriter& out) const {
     out.number("ef_construction", params_.ef_construction);
     out.number("ef_search", params_.ef_search);
     out.number("bits", static_cast<std::uint64_t>(params_.bits));
-    out.word("rerank", dtype_name(params_.rerank));
+    out.word("rerank", rerank_name(params_));
     out.number("seed", params_.seed);
     const std::size_t n = graph_.size();
     if (params_.code_dim > 0)
         out.array("params.code_dim",
                   std::vector<std::uint32_t>{static_cast<std::uint32_t>(params_.code_dim)});
+    if (params_.fits_bits) out.array("params.fits_bits", std::vector<std::uint8_t>{1});
     out.number("graph.nodes", n);
     out.number("graph.dead", graph_.dead);
     out.number("graph.linked", graph_.linked);
     out.number("graph.built", built_);
     out.number("graph.unconnected", unconnected_);
-    graph_.vectors.state(out, n);
+    if (!graph_.coded) graph_.vectors.state(out, n);
     out.array("graph.slots", graph_.slots.data(), n);
     out.array("graph.node_of", node_of_.data(), ids_map().slots());
     out.array("graph.unused", graph_.unused.data(), graph_.unused.size());
@@ -74,9 +75,13 @@ std::unique_ptr<Index> HnswIndex::from_state(StateReader& in) {
         if (params.code_dim > Space::max_dim)
             corrupt("params.code_dim", text("has ", params.code_dim));
     }
-    params.rerank = parse_dtype(in.word("rerank"));
+    set_rerank(params, in.word("rerank"));
+    const bool fits_bits = in.has("params.fits_bits");
+    if (fits_bits && in.values<std::uint8_t>("params.fits_bits", 1)[0] != 1)
+        corrupt("params.fits_bits", "must be 1");
     params.seed = in.number("seed", 0, ~std::uint64_t{0});
     auto index = std::make_unique<HnswIndex>(space_from_state(in), params);
+    index->params_.fits_bits = fits_bits;
     index->load_ids(in);
     const std::size_t slots = index->ids_map().slots(), live = index->ids_map().size();
 
@@ -86,7 +91,8 @@ std::unique_ptr<Index> HnswIndex::from_state(StateReader& in) {
     graph.dead = in.number("graph.dead", 0, n - live);
     index->built_ = in.number("graph.built", 0, no_slot);
     index->unconnected_ = in.number("graph.unconnected", 0, no_slot);
-    graph.vectors.load(in, n);
+    graph.coded = !params.keeps_vectors && graph.linked && !in.has("vectors.rows");
+    if (!graph.coded) graph.vectors.load(in, n);
     graph.slots = in.column<Slot>("graph.slots", n);
     index->node_of_ = in.column<Slot>("graph.node_of", slots);
     graph.unused = nodes_of(in, "graph.unused", n);

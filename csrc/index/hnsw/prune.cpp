@@ -67,28 +67,29 @@ const Chosen& TilePruner::run(Slot node, std::vector<Slot>& nodes) {
     return chosen_;
 }
 
-VectorPruner::VectorPruner(const VectorStore& vectors, const kernels::MetricInfo& metric,
-                           const PruneRule& rule)
-    : vectors_(vectors), rule_(rule), scorer_(vectors.scorer(metric)), vector_(vectors.dim()) {}
+VectorPruner::VectorPruner(const Graph& graph, const kernels::MetricInfo& metric)
+    : graph_(graph),
+      rule_(prune_rule(graph)),
+      scorer_(graph.scorer(metric)),
+      vector_(graph.dim()) {}
 
 const Chosen& VectorPruner::run(Slot node, std::vector<Slot>& nodes) {
     drop_repeats(nodes, node);
-    vectors_.get(node, vector_.data());
+    graph_.get(node, vector_.data());
     scorer_->set_query(vector_.data());
     distances_.resize(nodes.size());
     scorer_->score(nodes.data(), nodes.size(), distances_.data());
     candidates_.clear();
     for (std::size_t i = 0; i < nodes.size(); ++i)
         candidates_.entries.push_back(
-            {distances_[i], nodes[i],
-             std::memcmp(vectors_.row(node), vectors_.row(nodes[i]), vectors_.stride()) == 0});
+            {distances_[i], nodes[i], graph_.same(node, nodes[i])});
     candidates_.sort(node);
 
     const auto& entries = candidates_.entries;
     rest_.resize(Candidates::most);
     const auto measure = [&](std::uint32_t s, const std::uint32_t* rest, std::size_t n_rest,
                              float* out) {
-        vectors_.get(entries[s].node, vector_.data());
+        graph_.get(entries[s].node, vector_.data());
         scorer_->set_query(vector_.data());
         for (std::size_t i = 0; i < n_rest; ++i) rest_[i] = entries[rest[i]].node;
         scorer_->score(rest_.data(), n_rest, out);

@@ -10,7 +10,6 @@
 #include "core/types.h"
 #include "index/hnsw/graph.h"
 #include "quantize/int_rows.h"
-#include "store/vector_store.h"
 
 namespace nearfield {
 
@@ -105,12 +104,11 @@ class TilePruner {
 /// Prunes on stored vectors, for a few nodes at a time.
 class VectorPruner {
   public:
-    VectorPruner(const VectorStore& vectors, const kernels::MetricInfo& metric,
-                 const PruneRule& rule);
+    VectorPruner(const Graph& graph, const kernels::MetricInfo& metric);
     const Chosen& run(Slot node, std::vector<Slot>& nodes);
 
   private:
-    const VectorStore& vectors_;
+    const Graph& graph_;
     PruneRule rule_;
     std::unique_ptr<Scorer> scorer_;
     std::vector<float> vector_, distances_;

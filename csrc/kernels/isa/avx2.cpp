@@ -85,6 +85,34 @@ struct Transpose8 {
     }
 };
 
+/// The marks of eight links at a time.
+inline std::size_t visit_avx2(const std::uint32_t* row, std::size_t width, std::uint64_t* visited,
+                              const CodeRows& codes, std::uint32_t* slots, std::uint32_t* factors) {
+    const __m256i one = _mm256_set1_epi32(1), low5 = _mm256_set1_epi32(31);
+    const __m256i last = _mm256_set1_epi32(static_cast<int>(codes.n - 1));
+    const auto* const words = reinterpret_cast<const int*>(visited);
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < width; i += 8) {
+        const __m256i slot = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + i));
+        const __m256i used = _mm256_cmpeq_epi32(_mm256_min_epu32(slot, last), slot);
+        const __m256i word = _mm256_mask_i32gather_epi32(
+            _mm256_setzero_si256(), words, _mm256_srli_epi32(slot, 5), used, 4);
+        const __m256i bit = _mm256_sllv_epi32(one, _mm256_and_si256(slot, low5));
+        const __m256i unseen =
+            _mm256_cmpeq_epi32(_mm256_and_si256(word, bit), _mm256_setzero_si256());
+        const auto mask = static_cast<unsigned>(
+            _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(used, unseen))));
+        unrolled<8>([&](auto j) {
+            slots[n] = row[i + j];
+            factors[n] = row[width + i + j];
+            n += mask >> j & 1;
+        });
+        if (_mm256_movemask_ps(_mm256_castsi256_ps(used)) != 0xff) break;
+    }
+    fetch_seen(slots, n, visited, codes);
+    return n;
+}
+
 constexpr Kernels avx2_table() {
     Kernels table{};
     fill_float_distances<F32x8>(table);
@@ -99,6 +127,8 @@ constexpr Kernels avx2_table() {
     table.tile_i8 = tile_i8<TileI8>;
     fill_select<F32x8>(table);
     fill_estimates<BytesAvx2, FinishScalar>(table);
+    table.visit = visit_avx2;
+    table.pool_insert = pool_insert_ranked<F32x8>;
     fill_conversions<F32x8>(table);
     fill_hadamard<F32x8>(table);
     fill_rotation<F32x8>(table);

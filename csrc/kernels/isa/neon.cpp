@@ -325,6 +325,8 @@ constexpr Kernels neon_table() {
     table.tile_i8 = tile_i8<TileI8>;
     fill_select<F32x4>(table);
     fill_estimates<BytesNeon, FinishScalar>(table);
+    table.visit = visit;
+    table.pool_insert = pool_insert_ranked<F32x4>;
     fill_conversions<F32x4>(table);
     fill_hadamard<F32x4>(table);
     fill_rotation<F32x4>(table);

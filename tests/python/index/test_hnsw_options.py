@@ -165,3 +165,113 @@ def test_one_query_is_answered_alike_however_it_is_given(reduced):
 def test_one_bad_query_is_refused(query, options, message, reduced):
     with pytest.raises(ValueError, match=message):
         reduced[0].search(query, **options)
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine", "dot"])
+@pytest.mark.parametrize("bits,floor", [(4, 0.75), (8, 0.93)])
+def test_without_vectors_answers_are_ranked_by_codes(metric, bits, floor, rng, tmp_path):
+    vectors, queries = clustered(rng, 5000, 48), clustered(rng, 50, 48)
+    index = nf.HNSW(48, metric, M=8, ef_construction=60, bits=bits, rerank=None)
+    index.add(vectors[:4500])
+    index.add(vectors[4500:])
+    index.remove(np.arange(0, 900, 2))
+    index.add(vectors[0:900:2], ids=np.arange(0, 900, 2))
+    index.validate()
+    facts = index.stats()
+    assert facts["rerank"] == "none"
+    assert facts["bytes"]["vectors"] == 0
+    assert facts["bytes"]["total"] < len(vectors) * index._core.vector_bytes * 1.15
+    hits = index.search(queries, ef_search=80)
+    assert recall(hits, vectors, queries, metric) > floor
+    stored = index.get([7, 4999])
+    unit = np.linalg.norm(vectors[[7, 4999]], axis=1)[:, None] if metric == "cosine" else 1.0
+    error = np.linalg.norm(stored - vectors[[7, 4999]] / unit, axis=1)
+    assert (error < (0.2 if bits == 4 else 0.02) * np.linalg.norm(vectors[0] / np.min(unit))).all()
+    if metric == "l2":
+        expected = ((index.get(hits.ids[0]) - queries[0]) ** 2).sum(axis=1)
+        np.testing.assert_allclose(hits.distances[0], expected, rtol=0.1)
+    index.save(tmp_path / "codes.nf")
+    loaded = nf.load(tmp_path / "codes.nf")
+    loaded.validate()
+    assert loaded._params == index._params
+    np.testing.assert_array_equal(loaded.search(queries).ids, index.search(queries).ids)
+    few = index.search(queries, filter=np.arange(40))
+    assert (few.ids >= 0).all()
+
+
+def test_vectors_are_kept_until_codes_can_be_trained(rng):
+    vectors = clustered(rng, 4200, 32)
+    index = nf.HNSW(32, "l2", M=8, ef_construction=40, bits=8, rerank=None)
+    index.add(vectors[:3000])
+    np.testing.assert_array_equal(index.get([5]), vectors[[5]].astype(np.float16))
+    index.add(vectors[3000:])
+    assert index.stats()["bytes"]["vectors"] == 0
+    index.remove(np.arange(4200))
+    assert len(index) == 0
+    index.add(vectors[:300])
+    index.validate()
+
+
+@pytest.mark.parametrize("options", [{"bits": 16}, {"bits": 32}, {"code_dim": 20}])
+def test_no_vectors_and_no_codes_of_them_are_refused(options):
+    with pytest.raises(ValueError, match="must"):
+        nf.HNSW(32, rerank=None, **options)
+
+
+def test_bits_fit_the_vectors_unless_they_are_given(rng, tmp_path):
+    queries = clustered(rng, 30, 32)
+    near = clustered(rng, 2000, 32)
+    far = rng.standard_normal((40, 32), dtype=np.float32)[np.arange(2000) % 40] * 100
+    for vectors, options, bits in [
+        (near, {}, 4),
+        (near + far / 4, {}, 8),
+        (near / 4 + far, {}, 16),
+        (near / 4 + far, {"rerank": "float32"}, 32),
+        (near / 4 + far, {"rerank": "int8"}, 8),
+        (near / 4 + far, {"bits": 4}, 4),
+    ]:
+        index = nf.HNSW(32, "l2", M=8, ef_construction=40, **options)
+        index.add(vectors.astype(np.float32))
+        index.validate()
+        assert index.stats()["bits"] == bits, options
+        index.save(tmp_path / "saved.nf")
+        loaded = nf.load(tmp_path / "saved.nf")
+        assert loaded._params == index._params
+        assert loaded._empty_like()._params == index._params
+        np.testing.assert_array_equal(loaded.search(queries).ids, index.search(queries).ids)
+
+
+def strangers(rng, n, dim=32):
+    """Queries between the clusters, where neighbors are not each other's."""
+    pairs = clustered(rng, 2 * n, dim)
+    return (pairs[:n] + pairs[n:]) / 2
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+def test_adapting_to_queries_finds_more_for_others_like_them(metric, rng, tmp_path):
+    vectors = clustered(rng, 4000, 32, centres=60)
+    index = nf.HNSW(32, metric, M=8, ef_construction=60, seed=1)
+    index.add(vectors)
+    sample, queries = strangers(rng, 2000), strangers(rng, 200)
+    index.save(tmp_path / "plain.nf")
+    before = recall(index.search(queries, ef_search=16), vectors, queries, metric)
+    index.adapt(sample)
+    index.validate()
+    after = recall(index.search(queries, ef_search=16), vectors, queries, metric)
+    assert after > before + 0.01
+    again = nf.load(tmp_path / "plain.nf")
+    again.adapt(sample, threads=1)
+    index.save(tmp_path / "adapted.nf")
+    for other in (again, nf.load(tmp_path / "adapted.nf")):
+        np.testing.assert_array_equal(other.search(queries).ids, index.search(queries).ids)
+    index.add(vectors[:50] + 0.01)
+    index.validate()
+
+
+def test_adapting_needs_queries_of_the_right_dim_and_does_nothing_where_all_are_measured(rng):
+    index = nf.HNSW(8, "l2")
+    index.add(rng.standard_normal((50, 8), dtype=np.float32))
+    index.adapt(np.zeros((3, 8)))
+    for bad in (np.zeros((3, 9)), np.full((3, 8), np.nan)):
+        with pytest.raises(ValueError, match="queries must"):
+            index.adapt(bad)

@@ -215,6 +215,15 @@ def test_iter_search_goes_on_where_it_stopped_and_keeps_to_a_filter(built, data)
     assert sorted([*first.ids, *second.ids, *rest]) == allowed.tolist()
 
 
+def test_many_pages_hold_what_one_large_search_would(built, data):
+    _, queries = data
+    pages = built.iter_search(queries[2], k=20, ef_search=40)
+    seen = np.concatenate([next(pages).ids for _ in range(30)])
+    assert len(set(seen.tolist())) == 600
+    truth = exact_distances(data[0], queries[2:3], "l2")[0].argsort()
+    assert len(np.intersect1d(seen, truth[:600])) > 0.95 * 600
+
+
 def test_iterating_over_an_index_that_changed_is_an_error(rng):
     index = nf.HNSW(8, "l2")
     index.add(rng.standard_normal((400, 8), dtype=np.float32), ids=[f"v{i}" for i in range(400)])
@@ -223,6 +232,7 @@ def test_iterating_over_an_index_that_changed_is_an_error(rng):
         lambda: index.remove(["v3"]),
         lambda: index.update(["v4"], np.zeros((1, 8), np.float32)),
         lambda: index.compact(),
+        lambda: index.optimize(),
     ):
         pages = index.iter_search(np.zeros(8, np.float32))
         assert next(pages).ids.shape == (10,)
