@@ -31,7 +31,7 @@ std::vector<Slot> HnswIndex::answers_to(const MatrixView& queries, const Run& ru
     const std::size_t dim = space_.dim();
     parallel_for(run, queries.rows, queries_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
-        Lease worker(*this);
+        auto worker = workers_.borrow(*this);
         worker->prepared.resize(beams_at_once * dim);
         std::array<const float*, beams_at_once> asked{};
         walk_many(
