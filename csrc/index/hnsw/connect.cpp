@@ -13,9 +13,11 @@ constexpr std::size_t ef_connect = 64;
 constexpr std::size_t most_rounds = 20;
 // So many nodes that nothing led to are a region, which gets an entry point.
 constexpr std::size_t region = 16;
+constexpr std::size_t nodes_a_tick = 1 << 14;
 
 /// Returns how many nodes are newly seen.
-std::size_t spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slot>& open) {
+std::size_t spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slot>& open,
+                   const Run& run) {
     if (seen.test(start)) return 0;
     std::size_t n = 1;
     seen.set(start);
@@ -23,6 +25,7 @@ std::size_t spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slo
     while (!open.empty()) {
         const Slot node = open.back();
         open.pop_back();
+        if (run.tick && n % nodes_a_tick == 0) run.tick(0, 1);
         const std::uint32_t* const links = graph.row(node);
         for (std::size_t i = 0; i < graph.degree && links[i] != kernels::no_link; ++i) {
             if (seen.test(links[i])) continue;
@@ -67,19 +70,19 @@ class Spares {
 
 }  // namespace
 
-Bitmap reachable(const Graph& graph) {
+Bitmap reachable(const Graph& graph, const Run& run) {
     Bitmap seen(graph.size());
     std::vector<Slot> open;
-    for (const Slot seed : graph.seeds) spread(graph, seed, seen, open);
+    for (const Slot seed : graph.seeds) spread(graph, seed, seen, open, run);
     return seen;
 }
 
-void connect(Graph& graph) {
+void connect(Graph& graph, const Run& run) {
     Beam beam;
     std::vector<float> vector(graph.dim());
     std::optional<Spares> spares;
     for (std::size_t round = 0; round < most_rounds; ++round) {
-        Bitmap seen = reachable(graph);
+        Bitmap seen = reachable(graph, run);
         std::vector<Slot> open, seeds = graph.seeds;
         bool complete = true;
         for (Slot node = 0; node < graph.size(); ++node) {
@@ -97,7 +100,7 @@ void connect(Graph& graph) {
                 graph.row(from)[graph.width + at] = graph.factors[node];
                 break;
             }
-            if (spread(graph, node, seen, open) >= region) seeds.push_back(node);
+            if (spread(graph, node, seen, open, run) >= region) seeds.push_back(node);
         }
         if (complete) return;
         if (seeds.size() > graph.seeds.size()) graph.set_seeds(std::move(seeds));
