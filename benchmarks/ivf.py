@@ -196,9 +196,10 @@ def budget(arguments: argparse.Namespace) -> None:
         index = nf.IVFPQ(dim, arguments.metric, nlist, nprobe=nprobe, rerank=None, **params)
         index.train(base)
         index.add(base)
-        made[f"nearfield {name}"] = lambda queries, made=index: (
-            made.search(queries, 100, threads=1).ids
-        )
+        for lists in (nprobe, min(nlist, 4 * nprobe)):
+            made[f"nearfield {name} nprobe={lists}"] = lambda queries, made=index, p=lists: (
+                made.search(queries, 100, nprobe=p, threads=1).ids
+            )
     faiss.omp_set_num_threads(1)
     for name, search in made.items():
         found = search(queries)
