@@ -1,6 +1,6 @@
 """How fast a collection is, beside what the disk and the index alone could do, in the same run.
 
-    python benchmarks/collection.py write                       # adds, ingest, searches meanwhile
+    python benchmarks/collection.py write       # all of: single, crowd, ingest
     python benchmarks/collection.py prepare --folder DIR        # a million rows, once
     python benchmarks/collection.py where --folder DIR
     python benchmarks/collection.py recover --folder DIR
@@ -77,47 +77,107 @@ def single_adds(folder: Path, dim: int, calls: int) -> dict[str, Any]:
 
 
 def ingest(folder: Path, dim: int, rows: int, batch: int) -> dict[str, Any]:
-    """Durable batches; searches before and meanwhile; then how long the index takes to catch up."""
-    vectors = rows_like_embeddings(2 * rows, dim)
+    """Durable batches, as fast as they go and at a steady rate; one caller searches meanwhile."""
+    vectors = rows_like_embeddings(3 * rows, dim)
     queries = rows_like_embeddings(1000, dim, seed=3)
+    steady, seconds = 1000, 20
     with nf.Collection(folder / "ingest", dim=dim) as docs:
         for start in range(0, rows, 5000):
             ids = range(start, min(start + 5000, rows))
             docs.add(ids=list(ids), vectors=vectors[ids.start : ids.stop])
         docs.compact()
-        before = [timed(lambda q=q: docs.search(q, k=10, threads=1)) for q in queries]
-        stop, meanwhile = threading.Event(), []
-
-        def search() -> None:
-            while not stop.is_set():
-                query = queries[len(meanwhile) % len(queries)]
-                meanwhile.append(timed(lambda q=query: docs.search(q, k=10, threads=1)))
-                time.sleep(0.002)  # a service with one caller, not a flood
-
-        reader = threading.Thread(target=search)
-        reader.start()
-        beside = write_batches(docs, vectors, rows, rows // 2, batch)
-        stop.set()
-        reader.join()
+        _, idle = searching_during(docs, queries, lambda: time.sleep(5))
+        first = rows
+        beside, full = searching_during(
+            docs, queries, lambda: write_batches(docs, vectors, first, rows, batch)
+        )
         docs.catch_up()
-        alone = write_batches(docs, vectors, rows + rows // 2, rows // 2, batch)
+        first += rows
+        alone = write_batches(docs, vectors, first, rows // 2, batch)
         waiting = docs.stats()["waiting"]
         catching_up = timed(docs.catch_up)
-        docs.compact()
+        first += rows // 2
+        _, paced = searching_during(
+            docs, queries,
+            lambda: write_batches(docs, vectors, first, min(steady * seconds, rows // 2), batch,
+                                  batch / steady),
+        )  # fmt: skip
         return {
-            "rows": rows // 2, "batch": batch, "dim": dim,
+            "rows": rows, "batch": batch, "dim": dim,
             "rows_a_second": round(rows // 2 / alone),
-            "rows_a_second_beside_searches": round(rows // 2 / beside),
+            "rows_a_second_beside_searches": round(rows / beside),
             "waiting_rows": waiting, "catch_up_s": round(catching_up, 2),
-            "search_idle": percentiles(before), "search_during_ingest": percentiles(meanwhile),
+            "search_idle": percentiles(idle),
+            "search_during_full_ingest": percentiles(full),
+            f"search_during_{steady}_rows_a_second": percentiles(paced),
         }  # fmt: skip
 
 
+def searching_during(
+    docs: nf.Collection, queries: NDArray[np.float32], work: Callable[[], Any]
+) -> tuple[float, list[float]]:
+    """How long the work took, and each search beside it: of one caller, 2 ms between two calls."""
+    stop, taken = threading.Event(), []
+
+    def search() -> None:
+        while not stop.is_set():
+            query = queries[len(taken) % len(queries)]
+            taken.append(timed(lambda q=query: docs.search(q, k=10, threads=1)))
+            time.sleep(0.002)
+
+    reader = threading.Thread(target=search)
+    reader.start()
+    try:
+        return timed(work), taken
+    finally:
+        stop.set()
+        reader.join()
+
+
+def crowd(folder: Path, dim: int, calls: int) -> dict[str, Any]:
+    """Upserts of 20 rows, searches and reads beside two threads that compute in Python."""
+    vectors = rows_like_embeddings(2000, dim)
+    stop, ids = threading.Event(), list(range(20))
+    with nf.Collection(folder / "crowd", dim=dim, cache_bytes=0) as docs:
+        docs.add(ids=list(range(2000)), vectors=vectors, texts=["text " * 40] * 2000)
+
+        def compute() -> None:
+            while not stop.is_set():
+                sum(range(1000))
+
+        others = [threading.Thread(target=compute) for _ in range(2)]
+        for other in others:
+            other.start()
+        try:
+            return {
+                "upsert": percentiles(
+                    [timed(lambda: docs.upsert(ids, vectors=vectors[:20])) for _ in range(calls)]
+                ),
+                "search_without_cache": percentiles(
+                    [timed(lambda: docs.search(vectors[0], k=10)) for _ in range(calls)]
+                ),
+                "get_20": percentiles([timed(lambda: docs.get(ids)) for _ in range(calls)]),
+            }
+        finally:
+            stop.set()
+            for other in others:
+                other.join()
+
+
 def write_batches(
-    docs: nf.Collection, vectors: NDArray[np.float32], first: int, n: int, batch: int
+    docs: nf.Collection,
+    vectors: NDArray[np.float32],
+    first: int,
+    n: int,
+    batch: int,
+    pause: float = 0.0,
 ) -> float:
+    """Seconds for n rows; with `pause`, a batch begins so many seconds after the one before."""
     started = time.perf_counter()
     for start in range(first, first + n, batch):
+        due = started + (start - first) / batch * pause
+        if due > time.perf_counter():
+            time.sleep(due - time.perf_counter())
         docs.add(
             ids=list(range(start, start + batch)),
             vectors=vectors[start : start + batch],
@@ -208,18 +268,23 @@ def recover(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["write", "prepare", "where", "recover"])
+    parser.add_argument(
+        "what", choices=["write", "single", "crowd", "ingest", "prepare", "where", "recover"]
+    )
     parser.add_argument("--folder", type=Path, help="kept; a temporary one for write by default")
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("--rows", type=int, default=0, help="40,000 to write, 1,000,000 to prepare")
     parser.add_argument("--batch", type=int, default=100)
     options = parser.parse_args()
-    if options.what == "write":
-        with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
-            folder = Path(scratch)
-            print(json.dumps(single_adds(folder, options.dim, 300), indent=1))
-            rows = options.rows or 40_000
-            print(json.dumps(ingest(folder, options.dim, rows, options.batch), indent=1))
+    writing = {
+        "single": lambda folder: single_adds(folder, options.dim, 300),
+        "crowd": lambda folder: crowd(folder, options.dim, 39),
+        "ingest": lambda folder: ingest(folder, options.dim, options.rows or 40_000, options.batch),
+    }
+    if options.what in (*writing, "write"):
+        for name in writing if options.what == "write" else [options.what]:
+            with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
+                print(json.dumps(writing[name](Path(scratch)), indent=1), flush=True)
         return
     options.folder.mkdir(parents=True, exist_ok=True)
     result = {

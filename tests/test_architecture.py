@@ -197,3 +197,15 @@ def test_a_wheel_stays_under_3_mb():
     others = [path for path in PYTHON.rglob("*") if path.suffix in kinds]
     packed = sum(len(zlib.compress(path.read_bytes())) for path in (*modules, *others))
     assert packed < 3e6, f"{packed / 1e6:.1f} MB"
+
+
+def test_the_modules_of_a_collection_import_each_other_one_way():
+    imports = {}
+    for path in (PYTHON / "collection").glob("*.py"):
+        found = re.findall(r"^\s*from nearfield\.collection\.(\w+) import", path.read_text(), re.M)
+        found += re.findall(r"^\s*from nearfield\.collection import (\w+)", path.read_text(), re.M)
+        imports[path.stem] = set(found)
+    while free := {name for name in imports if not imports[name] & imports.keys()}:
+        for name in free:
+            del imports[name]
+    assert not imports, f"these import each other in a circle: {sorted(imports)}"

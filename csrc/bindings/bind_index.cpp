@@ -15,6 +15,8 @@ namespace {
 
 using IdArray = py::array_t<Id, py::array::c_style>;
 
+constexpr std::size_t checked_at_once = 1 << 17;  // values, some 20 microseconds
+
 /// The filter as Python hands it over: None, or (kind, array) made by nearfield.filters.
 FilterSpec as_filter(const py::object& filter) {
     using Kind = FilterSpec::Kind;
@@ -200,6 +202,18 @@ void bind_index(py::module_& m) {
                 return index.remove(in, n, ignore_missing, run);
             },
             py::arg("ids"), py::arg("ignore_missing"), py::arg("threads"))
+        .def(
+            "check",
+            [](const Index& index, const py::object& vectors) {
+                const Matrix matrix = as_matrix(vectors, "vectors");
+                const Run run{1, {}};
+                // Letting go of the GIL can cost more than a small check.
+                if (matrix.view.rows * matrix.view.dim < checked_at_once)
+                    return index.space().check("vectors", matrix.view, run);
+                const py::gil_scoped_release unlocked;
+                index.space().check("vectors", matrix.view, run);
+            },
+            py::arg("vectors"))
         .def("get", &get, py::arg("ids"))
         .def(
             "compact",

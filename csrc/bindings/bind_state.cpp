@@ -111,7 +111,7 @@ class GivenState final : public StateReader {
             if (section.name == name) return &section;
         return nullptr;
     }
-    Buffer load(const Section& section) override {
+    Buffer load(const Section& section, bool) override {
         Buffer out(section.bytes());
         if (section.bytes() > 0) std::memcpy(out.data(), section.values, section.bytes());
         return out;

@@ -142,16 +142,21 @@ py::tuple load_from(std::unique_ptr<Source> source, const std::string& path,
     return py::make_tuple(std::move(index), as_dict(fields), arrays);
 }
 
-py::tuple load(const std::string& path, bool mmap, bool full, std::uint64_t max_memory, int threads,
-               const py::object& progress) {
+py::tuple load(const std::string& path, const std::string& map, bool full, std::uint64_t max_memory,
+               int threads, const py::object& progress) {
+    using Map = ReadOptions::Map;
+    const Map mapped = map == "everything" ? Map::everything
+                       : map == "rows"     ? Map::rows
+                                           : Map::nothing;
     std::unique_ptr<Source> source = file_source(system_vfs(), path);
     return load_from(std::move(source), path,
-                     {mmap, full, max_memory, make_run(threads, progress)});
+                     {mapped, full, max_memory, make_run(threads, progress)});
 }
 
 py::tuple restore(const py::bytes& bytes) {
     const std::string_view view = bytes;
-    return load_from(memory_source(view), "", {false, true, ~std::uint64_t{0}, {}});
+    return load_from(memory_source(view), "",
+                     {ReadOptions::Map::nothing, true, ~std::uint64_t{0}, {}});
 }
 
 /// What a file says about itself, and every checksum in it that does not match.
@@ -161,8 +166,9 @@ py::dict inspect(const std::string& path, std::size_t most_faults, int threads) 
     const Run run = make_run(threads, py::none());
     with_path(path, [&] {
         const py::gil_scoped_release unlocked;
-        file = std::make_unique<Container>(file_source(system_vfs(), path),
-                                           ReadOptions{false, true, ~std::uint64_t{0}, run});
+        file = std::make_unique<Container>(
+            file_source(system_vfs(), path),
+            ReadOptions{ReadOptions::Map::nothing, true, ~std::uint64_t{0}, run});
         if (most_faults > 0) faults = file->faults(most_faults);
     });
     py::dict out;
@@ -188,7 +194,7 @@ void bind_storage(py::module_& m) {
     m.def("save", &save, py::arg("index"), py::arg("path"), py::arg("extras"), py::arg("threads"),
           py::arg("progress"));
     m.def("dump", &dump, py::arg("index"), py::arg("extras"));
-    m.def("load", &load, py::arg("path"), py::arg("mmap"), py::arg("full"), py::arg("max_memory"),
+    m.def("load", &load, py::arg("path"), py::arg("map"), py::arg("full"), py::arg("max_memory"),
           py::arg("threads"), py::arg("progress"));
     m.def("restore", &restore, py::arg("bytes"));
     m.def("inspect", &inspect, py::arg("path"), py::arg("most_faults"), py::arg("threads"));

@@ -29,6 +29,7 @@ void bind_exact(py::module_& m);
 void bind_state(py::module_& m);
 void bind_storage(py::module_& m);
 void bind_c_api(py::module_& m);
+void bind_rows(py::module_& m);
 
 using FloatArray = py::array_t<float, py::array::c_style>;
 

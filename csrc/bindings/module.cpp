@@ -19,4 +19,5 @@ PYBIND11_MODULE(_core, m) {
     bind_state(m);
     bind_storage(m);
     bind_c_api(m);
+    bind_rows(m);
 }

@@ -89,7 +89,11 @@ const Section& StateReader::check(std::string_view name, Element element, std::s
 }
 
 Buffer StateReader::buffer(std::string_view name, Element element, std::size_t count) {
-    return load(check(name, element, count));
+    return load(check(name, element, count), false);
+}
+
+Buffer StateReader::rows(std::string_view name, Element element, std::size_t count) {
+    return load(check(name, element, count), true);
 }
 
 }  // namespace nearfield

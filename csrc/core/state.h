@@ -142,6 +142,8 @@ class StateReader {
     std::size_t count(std::string_view section) const;
     /// A view of the file where whole() is false, else a copy.
     Buffer buffer(std::string_view section, Element element, std::size_t count);
+    /// The same of plain values that lead nowhere: they may be a view where whole() is true, too.
+    Buffer rows(std::string_view section, Element element, std::size_t count);
     template <class T>
     Column<T> column(std::string_view section, std::size_t count) {
         return Column<T>(buffer(section, element_of<T>(), count));
@@ -154,14 +156,14 @@ class StateReader {
         return out;
     }
 
-    /// True: arrays are copies, to be checked through and through now. False: they view a file that
-    /// may change at any time, and every number in them is checked when it is used.
+    /// True: arrays but rows() are copies, to be checked through and through now. False: they view a
+    /// file that may change at any time, and every number in them is checked when it is used.
     virtual bool whole() const = 0;
 
   protected:
     virtual const Field* find_field(std::string_view name) = 0;
     virtual const Section* find(std::string_view name) const = 0;
-    virtual Buffer load(const Section& section) = 0;
+    virtual Buffer load(const Section& section, bool rows) = 0;
     virtual void copy(std::string_view section, void* out) = 0;
 
   private:

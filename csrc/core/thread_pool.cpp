@@ -15,6 +15,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -78,7 +79,11 @@ class Pool {
             const std::lock_guard lock(mutex_);
             const std::size_t wanted = std::min<std::size_t>(loop->max_workers - 1, max_threads);
             while (threads_ < wanted) {
-                std::thread([this] { serve(); }).detach();
+                try {
+                    std::thread([this] { serve(); }).detach();
+                } catch (const std::system_error&) {
+                    break;  // the system has no more: fewer do the work
+                }
                 ++threads_;
             }
             queue_.push_back(loop);

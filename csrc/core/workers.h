@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -19,7 +20,11 @@ class Workers {
             : owner_(owner), worker_(std::move(worker)) {}
         ~Loan() {
             const std::lock_guard lock(owner_.mutex_);
-            owner_.free_.push_back(std::move(worker_));
+            try {
+                owner_.free_.push_back(std::move(worker_));
+            } catch (const std::bad_alloc&) {
+                // It ends here: there is no memory to keep it by.
+            }
         }
         Loan(const Loan&) = delete;
         Loan& operator=(const Loan&) = delete;

@@ -30,7 +30,7 @@ std::unique_ptr<Source> file_source(Vfs& vfs, const std::string& path);
 std::unique_ptr<Source> memory_source(std::string_view bytes);
 
 struct ReadOptions {
-    bool mmap = false;
+    enum class Map { nothing, rows, everything } map = Map::nothing;
     /// Compare every checksum; else only those of sections of up to format::chunk bytes.
     bool full = true;
     std::uint64_t max_memory = ~std::uint64_t{0};  // bytes of arrays that may be copied
@@ -53,10 +53,13 @@ class Container final : public StateReader {
     const format::Header& header() const { return header_; }
     const std::vector<format::Entry>& entries() const { return entries_; }
     const std::vector<Field>& fields() const { return fields_; }
-    bool whole() const override { return options_.full || !options_.mmap; }
+    bool whole() const override {
+        return options_.full || options_.map != ReadOptions::Map::everything;
+    }
     /// Whether the file may be changed by this version, once loaded.
     bool read_only() const {
-        return options_.mmap || (header_.read_only & ~format::known_read_only) != 0;
+        return options_.map != ReadOptions::Map::nothing ||
+               (header_.read_only & ~format::known_read_only) != 0;
     }
     /// Throws IncompatibleVersion when a section that is needed was not taken.
     void check_all_taken() const;
@@ -66,7 +69,7 @@ class Container final : public StateReader {
   protected:
     const Field* find_field(std::string_view name) override;
     const Section* find(std::string_view name) const override;
-    Buffer load(const Section& section) override;
+    Buffer load(const Section& section, bool rows) override;
     void copy(std::string_view section, void* out) override;
 
   private:

@@ -98,7 +98,7 @@ Container::Container(std::unique_ptr<Source> source, const ReadOptions& options)
     std::string bytes(fields.bytes, '\0');
     read_checked(fields, reinterpret_cast<std::byte*>(bytes.data()), true);
     fields_ = format::decode_fields(bytes);
-    if (options_.mmap) map_ = source_->map(size);
+    if (options_.map != ReadOptions::Map::nothing) map_ = source_->map(size);
 }
 
 /// Between sections there is less than one alignment, all zero: nothing hides in a file.
@@ -180,10 +180,11 @@ void Container::copy(std::string_view section, void* out) {
     read_checked(found, static_cast<std::byte*>(out), true);
 }
 
-Buffer Container::load(const Section& section) {
+Buffer Container::load(const Section& section, bool rows) {
     const Entry& found = entry(section.name);
-    const bool check = options_.full || found.bytes <= format::chunk;
-    if (!map_) {
+    const bool view = map_ && (rows || options_.map == ReadOptions::Map::everything);
+    const bool check = options_.full || found.bytes <= format::chunk || (map_ && !view);
+    if (!view) {
         take_memory(found.bytes);
         Buffer out(found.bytes);
         read_checked(found, out.data(), check);

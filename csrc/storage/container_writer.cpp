@@ -166,7 +166,8 @@ void save_file(Vfs& vfs, const std::string& path, const StateWriter& state, cons
     file.close();
     {
         // What was written is what can be read, before it takes the place of what was there.
-        Container written(file_source(vfs, name), {false, false, ~std::uint64_t{0}, run});
+        Container written(file_source(vfs, name),
+                          {ReadOptions::Map::nothing, false, ~std::uint64_t{0}, run});
         const std::vector<Fault> faults = written.faults(1);
         if (!faults.empty())
             throw StorageError(

@@ -190,7 +190,7 @@ void VectorStore::state(StateWriter& out, std::size_t slots) const {
 }
 
 void VectorStore::load(StateReader& in, std::size_t slots) {
-    rows_ = in.buffer("vectors.rows", info(dtype_).element, slots * dim_);
+    rows_ = in.rows("vectors.rows", info(dtype_).element, slots * dim_);
     if (dtype_ == Scalar::i8) scales_ = in.buffer("vectors.scales", Element::f32, 2 * slots);
     size_ = slots;
 }

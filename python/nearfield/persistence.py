@@ -52,9 +52,10 @@ class FileInfo(NamedTuple):
 def load(
     path: PathLike,
     *,
-    mmap: bool = False,
+    mmap: bool | str = False,
     verify: str | None = None,
     max_memory: int | None = None,
+    expected_sha256: str | None = None,
     threads: int = 0,
     progress: Progress = False,
 ) -> Any:
@@ -64,15 +65,20 @@ def load(
     ----------
     path : path-like
         Any file name that the system allows.
-    mmap : bool, default False
+    mmap : bool or "rows", default False
         True views the file instead of reading it: ready in milliseconds whatever the size, and
-        processes share the pages. Such an index is read-only; changes raise ReadOnlyIndex.
+        processes share the pages. "rows" views the vectors alone, as a rule the most of a file, and
+        copies what a search reads most, codes and links, into memory with larger pages. Either is
+        read-only; changes raise ReadOnlyIndex.
     verify : {"full", "lazy"}, optional
-        Which checksums are compared: all, or those of sections of up to 1 MiB. None means "full",
-        with mmap "lazy". The structure is checked in any case: before it is used where it is
-        copied, as it is used where it is mapped.
+        Which checksums are compared: all, or those of what is copied and of sections of up to
+        1 MiB. None means "full", with mmap "lazy". The structure is checked in any case: before
+        it is used where it is copied, as it is used where it is mapped.
     max_memory : int, optional
         Bytes that the arrays may take; more raise ResourceLimit before they are allocated.
+    expected_sha256 : str, optional
+        Of the whole file, in hex, from where it was made: checksums in a file find accidents, and
+        anybody who changes it can make them right again. The file is read through first.
     threads : int, default 0
         0 means all.
     progress : bool or callable, default False
@@ -86,7 +92,7 @@ def load(
     Raises
     ------
     CorruptIndex
-        If the file is damaged, cut short or of another format.
+        If the file is damaged, cut short, of another format, or not of `expected_sha256`.
     IncompatibleVersion
         If a later version wrote it.
     ResourceLimit
@@ -100,14 +106,19 @@ def load(
     `save` never does that; it puts a new file in the place of the old one. Hostile content cannot
     do more than wrong answers.
     """
+    if mmap not in (False, True, "rows"):
+        raise ValueError(f"mmap must be True, False or 'rows', got {mmap!r}")
     if verify not in (None, "full", "lazy"):
         raise ValueError(f"verify must be 'full', 'lazy' or None, got {verify!r}")
     if max_memory is not None and max_memory < 0:
         raise ValueError(f"max_memory must be at least 0, got {max_memory}")
+    if expected_sha256 is not None:
+        _check_sha256(path, expected_sha256)
     full = verify == "full" or (verify is None and not mmap)
+    mapped = "rows" if mmap == "rows" else "everything" if mmap else "nothing"
     limit = 2**64 - 1 if max_memory is None else min(int(max_memory), 2**64 - 1)
     with reporting(progress, "load") as report:
-        core, fields, arrays = _core.load(encoded(path), mmap, full, limit, threads, report)
+        core, fields, arrays = _core.load(encoded(path), mapped, full, limit, threads, report)
     return _with_path(path, core, fields, arrays)
 
 
@@ -163,6 +174,19 @@ def to_bytes(index: Index) -> bytes:
 def from_bytes(data: bytes) -> Any:
     """Make an index of the bytes of a file."""
     return _as_index(*_core.restore(data))
+
+
+def _check_sha256(path: PathLike, expected: str) -> None:
+    import hashlib
+    from pathlib import Path
+
+    if not isinstance(expected, str) or len(expected) != 64:
+        raise ValueError(f"expected_sha256 must be 64 hexadecimal digits, got {expected!r}")
+    _core.inspect(encoded(path), 0, 1)  # refuses what is no index, such as a pipe, unread
+    with Path(os.fspath(path)).open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected.lower():
+        raise CorruptIndex(f"{os.fspath(path)}: must have the SHA-256 {expected}, got {found}")
 
 
 def encoded(path: PathLike) -> bytes:

@@ -1,9 +1,8 @@
 // The campaign against index files, to be run under sanitizers:
-//   fuzz_files sweep FILES...            every byte of each changed once, raw and with checksums
-//   right fuzz_files cuts FILES...             every length of each, raw and with checksums right
+//   fuzz_files sweep FILES...   every byte of each changed once, raw and with checksums right
+//   fuzz_files cuts FILES...    every length of each, raw and with checksums right
 //   fuzz_files mutate SECONDS SEED FILES...   random damage
-// Built by clang with -fsanitize=fuzzer and NEARFIELD_LIBFUZZER it is a target of libFuzzer
-// instead.
+// With NEARFIELD_LIBFUZZER it is a target of libFuzzer instead, named fuzz_target (clang).
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -125,6 +124,21 @@ std::size_t mutate(double seconds, std::uint64_t seed, const std::vector<std::st
 }  // namespace nearfield::check
 
 #ifdef NEARFIELD_LIBFUZZER
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
+
+/// Half of the damage knows what a file is made of.
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t most, unsigned seed) {
+    if (seed % 2 == 0) return LLVMFuzzerMutate(data, size, most);
+    nearfield::Random random(seed);
+    std::string bytes(reinterpret_cast<const char*>(data), size);
+    for (std::size_t n = 1 + random.below(3); n-- > 0;)
+        nearfield::check::damage(bytes, {bytes}, random);
+    const std::size_t kept = std::min(bytes.size(), most);
+    std::memcpy(data, bytes.data(), kept);
+    return kept;
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     std::string bytes(reinterpret_cast<const char*>(data), size);

@@ -20,7 +20,7 @@ void save(Vfs& vfs, const Index& index) {
 }
 
 std::unique_ptr<Index> load_copy(Vfs& vfs) {
-    return load(file_source(vfs, name), {false, true, ~std::uint64_t{0}, one});
+    return load(file_source(vfs, name), {ReadOptions::Map::nothing, true, ~std::uint64_t{0}, one});
 }
 
 /// Calls `body` with the k-th call failing, for all k until it fails no more; once and for ever.
@@ -78,14 +78,15 @@ const Test fault_in_save("a save that fails leaves the old file or the new one, 
 const Test fault_in_load("a load that fails says so and holds on to nothing", [] {
     for (const auto& index : sample_indexes()) {
         const std::string now = bytes_of(*index);
-        for (const bool mmap : {true, false})
+        using Map = ReadOptions::Map;
+        for (const Map map : {Map::everything, Map::rows, Map::nothing})
             fail_every_call([&](const MemoryVfs::Faults& faults) {
                 MemoryVfs vfs;
                 vfs.write_file(name, now);
                 vfs.faults = faults;
                 try {
                     const auto loaded =
-                        load(file_source(vfs, name), {mmap, true, ~std::uint64_t{0}, one});
+                        load(file_source(vfs, name), {map, true, ~std::uint64_t{0}, one});
                     check(bytes_of(*loaded) == now);
                 } catch (const StorageError& error) {
                     check_equal(error.code, faults.code);
@@ -177,7 +178,7 @@ const Test limit("a limit on memory holds before anything is allocated", [] {
     save(vfs, *index);
     bool refused = false;
     try {
-        load(file_source(vfs, name), {false, true, 4096, one});
+        load(file_source(vfs, name), {ReadOptions::Map::nothing, true, 4096, one});
     } catch (const ResourceLimit& error) {
         refused = true;
         check(error.needed > error.limit);

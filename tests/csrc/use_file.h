@@ -46,9 +46,10 @@ inline void use(Index& index) {
 /// Whether the file was taken, by any of the ways to open it.
 inline bool use_file(std::string_view bytes) {
     bool taken = false;
-    for (const bool mmap : {false, true}) {
+    using Map = ReadOptions::Map;
+    for (const Map map : {Map::nothing, Map::rows, Map::everything}) {
         // A map shows bytes whose checksums were not compared.
-        const ReadOptions options{mmap, !mmap, std::uint64_t{64} << 20, Run{1, {}}};
+        const ReadOptions options{map, map == Map::nothing, std::uint64_t{64} << 20, Run{1, {}}};
         try {
             const auto index = load(memory_source(bytes), options);
             taken = true;

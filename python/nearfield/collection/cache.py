@@ -44,4 +44,5 @@ class RowCache:
 
 
 def _size(entry: Entry) -> int:
-    return _OVERHEAD + sum(len(value) for value in entry if isinstance(value, str))
+    id, text, meta = entry
+    return _OVERHEAD + (len(id) if isinstance(id, str) else 0) + len(text or "") + len(meta or "")

@@ -81,7 +81,7 @@ class CatchUp:
     def build(self, part: Part, slots: NDArray[np.int64], progress: Any = None) -> None:
         """Index stored rows that no segment has; for opening, before anybody searches."""
         with self._building:
-            segment = self._index(part, slots, 0, progress)
+            segment = self._index(part, slots, [], 0, progress)
             with self._store.writing:
                 self._replace(part, [], segment)
 
@@ -147,7 +147,8 @@ class CatchUp:
             store.tails.pop(part, None)  # what is written from now on goes to another
             sources = self._choose(store.view.parts.get(part, ()), everything)
         slots = np.sort(np.concatenate([view.live_slots() for view in sources]))
-        segment = self._index(part, slots, threads, progress)
+        tails = [view for view in sources if not view.segment.sealed]
+        segment = self._index(part, slots, tails, threads, progress)
         with store.writing:
             if self._stopping and not everything:
                 raise _Stopped
@@ -167,14 +168,19 @@ class CatchUp:
         return chosen
 
     def _index(
-        self, part: Part, slots: NDArray[np.int64], threads: int, progress: Any
+        self,
+        part: Part,
+        slots: NDArray[np.int64],
+        tails: list[SegmentView],
+        threads: int,
+        progress: Any,
     ) -> Segment | None:
         """A sealed segment of those of the slots that still hold a row, in a file of its own."""
         store = self._store
         with store.writing:
             seq = store.rows.state.last_seq
-        kept, vectors = store.rows.vectors(slots.tolist(), store.settings.dim)
-        if not kept:
+        kept, vectors = self._vectors(slots, tails)
+        if not len(kept):
             return None
         index = store.settings.make_index()
         if hasattr(index, "train"):
@@ -186,17 +192,36 @@ class CatchUp:
             if callable(progress):
                 progress(done, total)
 
-        index.add(vectors, ids=np.array(kept), threads=threads, progress=progress or tick)
+        index.add(vectors, ids=kept, threads=threads, progress=progress or tick)
         segment = Segment(index, part, sealed=True)
-        segment.slots.append(np.array(kept, np.int64))
+        segment.slots.append(kept)
         if hasattr(index, "save"):
             store.rows.database.make_durable()
             try:
-                self._generations.save(segment, seq)
+                self._generations.save(segment, seq, threads)
                 self.save_error = None
             except OSError as error:
                 self.save_error = error
         return segment
+
+    def _vectors(
+        self, slots: NDArray[np.int64], tails: list[SegmentView]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The slots that still hold a row, ascending, and their vectors.
+
+        A tail has its own in memory; the others are read, and checked, from the rows.
+        """
+        store = self._store
+        slots_of = [view.live_slots() for view in tails]
+        held = np.sort(np.concatenate([slots[:0], *slots_of]))
+        kept, vectors = store.rows.vectors(slots[~is_in(slots, held)].tolist(), store.settings.dim)
+        every = np.concatenate([np.array(kept, np.int64), *slots_of])
+        got = [view.segment.index.get(own) for view, own in zip(tails, slots_of, strict=True)]
+        rows = np.concatenate([vectors, *got])
+        if (np.diff(every) > 0).all():  # as a rule: what waits was written last
+            return every, rows
+        order = np.argsort(every)
+        return every[order], rows[order]
 
     def _replace(self, part: Part, old: list[Segment], segment: Segment | None) -> None:
         """Show the new segment in the place of the old ones. Called by who may write."""

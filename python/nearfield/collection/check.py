@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nearfield.collection.inputs import Batch
 from nearfield.collection.lock import FolderLock
 from nearfield.collection.metadata import as_metadata
+from nearfield.collection.opening import Opened
+from nearfield.collection.reading import Reading
 from nearfield.collection.rows import NewRow, Row, Rows
 from nearfield.collection.store import Store, is_in
 from nearfield.errors import CorruptCollection
-
-if TYPE_CHECKING:
-    from nearfield.collection.collection import Collection
-    from nearfield.collection.opening import Opened
 
 __all__ = ["Check", "Salvage", "check", "salvage"]
 
@@ -124,7 +122,7 @@ def _samples(opened: Opened, deep: bool) -> None:
             )
 
 
-def salvage(path: Path, into: Path, make: type[Collection]) -> Salvage:
+def salvage(path: Path, into: Path, make: Callable[..., Reading]) -> Salvage:
     """See `Collection.salvage`."""
     counts = {"rows": 0, "snapshot": 0, "damaged": 0}
     lock = FolderLock(path)

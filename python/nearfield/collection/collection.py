@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -54,8 +53,8 @@ class Collection(Reading):
         take the last batches, the crash of a process nothing; batches stay whole.
     read_only : bool, default False
         Read the last `snapshot` while another process may be writing.
-    seal_rows : int, at least 64, default 16384
-        Rows gather in a tail that is scanned; this many are moved into the index at a time.
+    seal_rows : int, at least 64, default 4096
+        Rows gather in a tail that is scanned; from this many on they are moved into the index.
     cache_bytes : int, default 256 MiB
         Memory for ids, texts and metadata of rows met lately.
     threads : int, default 0
@@ -97,7 +96,7 @@ class Collection(Reading):
         partition_by: str | None = None,
         durability: str = "full",
         read_only: bool = False,
-        seal_rows: int = 16_384,
+        seal_rows: int = 4096,
         cache_bytes: int = 256 << 20,
         threads: int = 0,
         progress: Progress = False,
@@ -259,7 +258,8 @@ class Collection(Reading):
         Path
             Of the file that readers begin with.
         """
-        return publish_view(self._ready(writing=True))
+        opened = self._ready(writing=True)
+        return publish_view(opened.folder, opened.store, opened.generations)
 
     def compact(self, *, progress: Progress = False) -> None:
         """Build one index without dead rows for each part, and give free disk space back.
@@ -308,24 +308,3 @@ class Collection(Reading):
             How many rows came from the rows and from snapshots, and how many were damaged.
         """
         return checking.salvage(Path(path), Path(into), cls)
-
-    def close(self) -> None:
-        """Stop the background thread, tidy the log up and let go of the lock. May be repeated."""
-        opened, self._open = self._open, None
-        if opened is not None:
-            opened.close()
-
-    def __enter__(self) -> Collection:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_open", None) is not None:
-            self.close()

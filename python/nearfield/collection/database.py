@@ -7,6 +7,8 @@ there is only ever one: the lock is exclusive and the log's index lives on the h
 from __future__ import annotations
 
 import errno
+import functools
+import json
 import os
 import sqlite3
 import stat
@@ -22,10 +24,15 @@ from nearfield.errors import CorruptCollection, StorageError
 __all__ = ["APPLICATION_ID", "FORMAT", "Database"]
 
 APPLICATION_ID = 0x6E656172  # "near"
-FORMAT = 1
+FORMAT = 2
 PAGE_BYTES = 8192
 MAX_VALUE_BYTES = 64 << 20
 CHECKPOINT_PAGES = 2048
+# Every step of a statement lets go of the interpreter lock and has to get it back, which beside a
+# busy thread takes 5 ms each time: so many rows are one step.
+KEYS_A_STATEMENT = 64
+ROWS_A_STATEMENT = 128
+PAGE_ROWS = 4096
 
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ALLOWED = frozenset((
@@ -132,10 +139,8 @@ class Database:
             return True
         if kind != APPLICATION_ID:
             raise CorruptCollection(self.path, f"has the application id {kind:#x}, not ours")
-        if version > FORMAT:
-            raise CorruptCollection(
-                self.path, f"has format {version}, this version reads 1..{FORMAT}"
-            )
+        if version != FORMAT:
+            raise CorruptCollection(self.path, f"has format {version}, this version reads {FORMAT}")
         return False
 
     def _check_schema(self, schema: Sequence[str]) -> None:
@@ -161,33 +166,69 @@ class Database:
         with self.lock, self.errors():
             return self._connection.execute(sql, values).fetchall()
 
-    def pages(self, sql: str, rows: int = 65_536) -> Iterator[list[Any]]:
-        """Rows of one long query, many at a time, others reading and writing between."""
-        with self.lock, self.errors():
-            cursor = self._connection.execute(sql)
+    def pages(self, columns: str, rows: int = PAGE_ROWS) -> Iterator[list[list[Any]]]:
+        """Columns of all items by slot, which comes first; others read and write between pages."""
+        sql = (
+            f"SELECT json_group_array(json_array(slot, {columns})) FROM"
+            f" (SELECT slot, {columns} FROM item WHERE slot > ? ORDER BY slot LIMIT ?)"
+        )
+        last = -1
         while True:
-            with self.lock, self.errors():
-                found = cursor.fetchmany(rows)
+            try:
+                found = self.parsed(self.all(sql, (last, rows))[0][0])
+            except StorageError as error:
+                if rows == 1 or not isinstance(error.__cause__, sqlite3.DataError):
+                    raise
+                rows //= 2  # together they were longer than a value may be
+                continue
             if not found:
                 return
+            if not isinstance(found[-1][0], int) or found[-1][0] <= last:
+                raise CorruptCollection(self.path, f"has slots out of order after {last}")
             yield found
+            last = found[-1][0]
 
-    def each(self, sql: str, keys: Sequence[Any]) -> list[Any]:
-        """The first row, or None, of the query for each single value in `keys`."""
-        with self.lock, self.errors():
-            run = self._connection.execute
-            return [run(sql, (key,)).fetchone() for key in keys]
+    def each(self, columns: Sequence[str], keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Values of `columns` for each key: SELECTs of one value, NULL where there is none."""
+        out: list[tuple[Any, ...]] = []
+        width = len(columns)
+        for start in range(0, len(keys), KEYS_A_STATEMENT):
+            some = list(keys[start : start + KEYS_A_STATEMENT])
+            padded = 1 << (len(some) - 1).bit_length()  # few different statements, kept prepared
+            sql = _for_each(tuple(columns), padded)
+            (flat,) = self.all(sql, some + some[-1:] * (padded - len(some)))
+            out += [flat[at : at + width] for at in range(0, len(some) * width, width)]
+        return out
+
+    def each_list(self, sql: str, keys: Sequence[Any]) -> list[list[Any] | None]:
+        """The values of the first row, as far as JSON knows them, or None, for each key."""
+        return [self.parsed(text) for (text,) in self.each([sql], keys)]
+
+    def parsed(self, text: str | None) -> Any:
+        """What SQLite gave as JSON."""
+        try:
+            return None if text is None else json.loads(text)
+        except ValueError as error:
+            raise CorruptCollection(self.path, f"is damaged: {error}") from None
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> None:
         """One statement."""
         with self.lock, self.errors():
             self._connection.execute(sql, values)
 
-    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """One statement for each of the rows; others may read in between."""
-        for start in range(0, len(rows), 256):
-            with self.lock, self.errors():
-                self._connection.executemany(sql, rows[start : start + 256])
+    def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert whole rows; others may read in between."""
+        for start in range(0, len(rows), ROWS_A_STATEMENT):
+            some = rows[start : start + ROWS_A_STATEMENT]
+            sql = _insertion(table, len(some[0]), len(some))
+            self.run(sql, [value for row in some for value in row])
+
+    def delete(self, table: str, column: str, keys: Sequence[Any]) -> None:
+        """Delete the rows that have these values; others may read in between."""
+        for start in range(0, len(keys), ROWS_A_STATEMENT):
+            some = keys[start : start + ROWS_A_STATEMENT]
+            marks = ", ".join("?" * len(some))
+            self.run(f"DELETE FROM {table} WHERE {column} IN ({marks})", some)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -245,7 +286,8 @@ class Database:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
         primary = code & 0xFF
-        if primary in _CORRUPT or "decode" in str(error):  # a text that is no UTF-8
+        # A text that is no UTF-8; a value of a type that we never stored.
+        if primary in _CORRUPT or "decode" in str(error) or "JSON cannot hold" in str(error):
             return CorruptCollection(self.path, f"is damaged: {error} ({name})")
         if primary == sqlite3.SQLITE_NOMEM:
             return MemoryError(f"SQLite ran out of memory at {self.path}")
@@ -257,6 +299,20 @@ class Database:
             sqlite3.SQLITE_PERM: errno.EACCES,
         }.get(primary, errno.EIO)
         return StorageError(number, f"{error} ({name})", str(self.path))
+
+
+@functools.lru_cache(256)
+def _for_each(columns: tuple[str, ...], keys: int) -> str:
+    """One row with the values of all columns for keys ?1, ?2, ..."""
+    return "SELECT " + ", ".join(
+        f"({column.replace('?', f'?{key}')})" for key in range(1, keys + 1) for column in columns
+    )
+
+
+@functools.lru_cache(256)
+def _insertion(table: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {', '.join([row] * rows)}"
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: Any) -> int:

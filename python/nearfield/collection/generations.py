@@ -88,11 +88,11 @@ class Generations:
         segment.file = name
         return segment
 
-    def save(self, segment: Segment, seq: int) -> None:
+    def save(self, segment: Segment, seq: int, threads: int = 0) -> None:
         """Write a segment's file; nothing knows of it yet."""
         name = f"index-{next(self._numbers)}-{seq}.nf"
         self._unnamed.add(name)
-        segment.index.save(self.folder / name)
+        segment.index.save(self.folder / name, threads=threads)
         segment.file = name
 
     def forget(self, segment: Segment | None) -> None:
@@ -106,8 +106,8 @@ class Generations:
         saved = [segment for segment in segments if segment.file is not None]
         kept = self._kept(gen)
         with self.rows.database.transaction():
-            self.rows.database.many(
-                "INSERT INTO segment VALUES (?, ?, ?, ?, ?, ?)",
+            self.rows.database.insert(
+                "segment",
                 [
                     (gen, segment.file, segment.part, segment.n,
                      (self.folder / str(segment.file)).stat().st_size, seq)
@@ -115,8 +115,7 @@ class Generations:
                 ],
             )  # fmt: skip
             gens = self.rows.database.all("SELECT DISTINCT gen FROM segment")
-            old = [(gen,) for (gen,) in gens if gen not in kept]
-            self.rows.database.many("DELETE FROM segment WHERE gen = ?", old)
+            self.rows.database.delete("segment", "gen", [g for (g,) in gens if g not in kept])
         self._unnamed.difference_update(str(segment.file) for segment in saved)
         self.clean()
         return gen

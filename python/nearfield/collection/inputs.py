@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfield.arrays import as_matrix
-from nearfield.collection.metadata import as_json, look_up
+from nearfield.collection.metadata import as_json, as_stored, look_up
 from nearfield.collection.rows import NewRow
 from nearfield.ids import as_int_ids, as_names, is_single
 
@@ -84,8 +83,7 @@ def make_batch(
     _check_distinct(ids)
     listed = _as_metadata(metadata, len(ids))
     encoded = [as_json(value, f"metadata[{i}]") for i, value in enumerate(listed)]
-    # What is stored is what conditions see: tuples are lists by now, keys are strings.
-    stored = [{} if text is None else json.loads(text) for text in encoded]
+    stored = [as_stored(value, text) for value, text in zip(listed, encoded, strict=True)]
     little = np.ascontiguousarray(vectors, dtype="<f4")
     rows = [
         NewRow(

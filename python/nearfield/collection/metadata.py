@@ -5,12 +5,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "as_json", "as_metadata", "check_fields", "look_up"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "as_json",
+    "as_metadata",
+    "as_stored",
+    "check_fields",
+    "look_up",
+]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 
 _ABSENT = object()
+_PLAIN = frozenset((str, int, float, bool, type(None)))  # come back from JSON as they were
+# json.dumps makes one of these each time.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict)
 
 
 def as_json(metadata: Any, name: str) -> str | None:
@@ -31,7 +42,7 @@ def as_json(metadata: Any, name: str) -> str | None:
         return None
     _check(metadata, name, 1)
     try:
-        text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), default=dict)
+        text = _ENCODER.encode(metadata)
         size = len(text.encode())
     except UnicodeEncodeError:
         raise ValueError(f"{name} must be valid Unicode, got a lone surrogate") from None
@@ -43,6 +54,15 @@ def as_json(metadata: Any, name: str) -> str | None:
 def as_metadata(text: str | None) -> dict[str, Any]:
     """Stored metadata as a dict of its own."""
     return {} if text is None else json.loads(text)
+
+
+def as_stored(metadata: Any, text: str | None) -> dict[str, Any]:
+    """What conditions see of metadata that became this text: tuples are lists, keys are strings."""
+    if text is None:
+        return {}
+    if type(metadata) is dict and all(type(value) in _PLAIN for value in metadata.values()):
+        return dict(metadata)
+    return as_metadata(text)
 
 
 def _check(value: Any, name: str, depth: int) -> None:

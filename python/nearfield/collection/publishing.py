@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nearfield.collection.database import Database
-from nearfield.collection.rows import SCHEMA
-from nearfield.collection.store import is_in
+from nearfield.collection.generations import Generations
+from nearfield.collection.rows import SCHEMA, TEXT, VECTOR
+from nearfield.collection.store import Store, is_in
 from nearfield.errors import StorageError
-
-if TYPE_CHECKING:
-    from nearfield.collection.opening import Opened
 
 __all__ = ["newest_view", "publish_view"]
 
-_TABLES = {"config": 2, "state": 5, "segment": 6}
+_TABLES = ("config", "state", "segment")
 
 
-def publish_view(opened: Opened) -> Path:
+def publish_view(folder: Path, store: Store, generations: Generations) -> Path:
     """Write view-<number>-<last change>.db, whole and synced, under its name only then."""
-    store, generations = opened.store, opened.generations
     with store.writing:
         store.check_writable()
         if store.view.seq != store.rows.state.last_seq:
@@ -32,7 +29,7 @@ def publish_view(opened: Opened) -> Path:
         segments = [view.segment for view in store.view.segments() if view.segment.sealed]
         seq = store.rows.state.last_seq
         gen = generations.publish(segments, seq)
-        path = opened.folder / f"view-{gen}-{seq}.db"
+        path = folder / f"view-{gen}-{seq}.db"
         draft = path.with_name(f"{path.name}.tmp-{os.getpid()}")
         saved = [segment.slots.view() for segment in segments if segment.file is not None]
         indexed = np.sort(np.concatenate([np.empty(0, np.int64), *saved]))
@@ -40,7 +37,7 @@ def publish_view(opened: Opened) -> Path:
             _copy(store.rows.database, draft, gen, indexed)
             _sync(draft)
             draft.rename(path)
-            _sync(opened.folder)
+            _sync(folder)
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise StorageError(error.errno, error.strerror, str(path)) from error
@@ -66,22 +63,17 @@ def _copy(source: Database, path: Path, gen: int, indexed: Any) -> None:
     target = Database(path, SCHEMA, sync="OFF")
     try:
         with target.transaction():
-            for table, columns in _TABLES.items():
+            for table in _TABLES:
                 where = f" WHERE gen = {gen}" if table == "segment" else ""
-                marks = ", ".join("?" * columns)
-                for page in source.pages(f"SELECT * FROM {table}{where}"):
-                    target.many(f"INSERT INTO {table} VALUES ({marks})", page)
-            for page in source.pages("SELECT * FROM item ORDER BY slot", 4096):
-                target.many("INSERT INTO item VALUES (?, ?, ?, ?, ?)", page)
+                target.insert(table, source.all(f"SELECT * FROM {table}{where}"))
+            for page in source.pages("id, part, meta, h", 1024):
+                target.insert("item", page)
                 slots = np.array([row[0] for row in page], np.int64)
                 bare = is_in(slots, indexed)
-                texts = source.each(
-                    "SELECT slot, text, x'' FROM content WHERE slot = ?", slots[bare].tolist()
-                )
-                whole = source.each(
-                    "SELECT slot, text, vec FROM content WHERE slot = ?", slots[~bare].tolist()
-                )
-                target.many("INSERT INTO content VALUES (?, ?, ?)", texts + whole)
+                for some, vector in ((slots[bare], "SELECT x''"), (slots[~bare], VECTOR)):
+                    found = source.each([TEXT, vector], some.tolist())
+                    rows = [(slot, *row) for slot, row in zip(some.tolist(), found, strict=True)]
+                    target.insert("content", rows)
     finally:
         target.close()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -257,7 +258,7 @@ class Reading:
             for id, row in zip(listed, found, strict=True):
                 if row is None:
                     raise UnknownId(f"ids must be in the collection, got {id!r}")
-        items = [store.as_item(store.rows.whole(row)) for row in found if row is not None]
+        items = [store.as_item(row) for row in found if row is not None]
         return items[0] if is_single(ids) and items else items
 
     def count(self, where: Mapping[str, Any] | None = None, *, partition: Any = EVERY) -> int:
@@ -293,6 +294,27 @@ class Reading:
 
     def __iter__(self) -> Iterator[Item]:
         return self.iterate()
+
+    def close(self) -> None:
+        """Stop the background thread, tidy the log up and let go of the lock. May be repeated."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_open", None) is not None:
+            self.close()
 
     def _ready(self, *, writing: bool = False) -> Opened:
         opened = self._open

@@ -6,10 +6,8 @@ log; an upsert deletes the old row and inserts one with a new slot, in one trans
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfield.collection.database import Database
+from nearfield._core import hash_rows
+from nearfield.collection.database import KEYS_A_STATEMENT, ROWS_A_STATEMENT, Database
 from nearfield.collection.fields import Field
 from nearfield.collection.metadata import as_metadata
 from nearfield.errors import CorruptCollection
 
-__all__ = ["SCHEMA", "Change", "NewRow", "Row", "Rows", "State", "row_hash"]
+__all__ = ["SCHEMA", "TEXT", "VECTOR", "Change", "NewRow", "Row", "Rows", "State"]
 
 SCHEMA = (
     "CREATE TABLE config(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -33,12 +32,27 @@ SCHEMA = (
     "CREATE TABLE content(slot INTEGER PRIMARY KEY, text TEXT, vec BLOB NOT NULL)",
     "CREATE TABLE segment(gen INTEGER, file TEXT, part, n INTEGER, bytes INTEGER, seq INTEGER,"
     " PRIMARY KEY(gen, file))",
+    # A write is one INSERT into this view, so that it is one step of one statement, which commits
+    # itself: see GONE, HELD, STATE.
+    "CREATE VIEW change AS SELECT 0 AS kind, 0 AS slot, 0 AS id, 0 AS part, 0 AS meta, 0 AS h,"
+    " 0 AS text, 0 AS vec",
+    "CREATE TRIGGER gone INSTEAD OF INSERT ON change WHEN NEW.kind = 0 BEGIN"
+    " DELETE FROM item WHERE slot = NEW.slot; DELETE FROM content WHERE slot = NEW.slot; END",
+    # Content first, as it goes last: a reader between two statements sees no row without it.
+    "CREATE TRIGGER held INSTEAD OF INSERT ON change WHEN NEW.kind = 1 BEGIN"
+    " INSERT INTO content VALUES (NEW.slot, NEW.text, NEW.vec);"
+    " INSERT INTO item VALUES (NEW.slot, NEW.id, NEW.part, NEW.meta, NEW.h); END",
+    "CREATE TRIGGER known INSTEAD OF INSERT ON change WHEN NEW.kind = 2 BEGIN"
+    " UPDATE state SET last_seq = NEW.slot, n = NEW.id, set_hash = NEW.h, next_id = NEW.part; END",
 )
 
-_ROW = (
-    "SELECT i.slot, i.id, i.part, i.meta, i.h, c.text, c.vec"
-    " FROM item i LEFT JOIN content c USING(slot)"
-)
+# Kinds of changes: a slot whose row goes; a whole row; the state, as last_seq, n, next_id and
+# set_hash in the columns slot, id, part and h.
+GONE, HELD, STATE = 0, 1, 2
+
+ITEM = "SELECT json_array(slot, id, part, meta, h) FROM item WHERE slot = ?"
+TEXT = "SELECT text FROM content WHERE slot = ?"
+VECTOR = "SELECT vec FROM content WHERE slot = ?"
 
 
 class NewRow(NamedTuple):
@@ -60,13 +74,6 @@ class Row(NamedTuple):
     text: str | None
     vec: bytes
 
-    def is_whole(self) -> bool:
-        """Whether the row is what was written."""
-        try:
-            return row_hash(self.slot, self.id, self.part, self.meta, self.text, self.vec) == self.h
-        except (AttributeError, TypeError, struct.error):  # damage made it another type
-            return False
-
 
 class State(NamedTuple):
     last_seq: int
@@ -81,19 +88,6 @@ class Change(NamedTuple):
     removed: list[tuple[int, int | str | None]]  # (slot, part)
     first_slot: int
     inserted: int
-
-
-def row_hash(
-    slot: int, id: int | str, part: int | str | None, meta: str | None, text: str | None, vec: bytes
-) -> int:
-    """64 bits over everything in a row; catches damage that SQLite, without checksums, does not."""
-    digest = hashlib.blake2b(struct.pack("<q", slot), digest_size=8)
-    for value in (id, part, meta, text):
-        data = b"" if value is None else str(value).encode()
-        kind = b"n" if value is None else b"i" if isinstance(value, int) else b"s"
-        digest.update(kind + struct.pack("<q", len(data)) + data)
-    digest.update(vec)
-    return int.from_bytes(digest.digest(), "little", signed=True)
 
 
 def _wrapped(value: int) -> int:
@@ -112,6 +106,7 @@ class Rows:
         read_only: bool = False,
     ) -> None:
         self.writes = 0  # odd while a transaction is half done
+        self._kind: type | None = None
         self.bare = read_only  # a snapshot leaves out vectors that index files have
         self.database = Database(path, SCHEMA, sync=sync, read_only=read_only)
         try:
@@ -139,9 +134,9 @@ class Rows:
 
     def set_config(self, config: dict[str, Any]) -> None:
         with self.database.transaction():
-            self.database.many(
-                "INSERT OR REPLACE INTO config VALUES (?, ?)",
-                [(name, json.dumps(value)) for name, value in config.items()],
+            self.database.delete("config", "name", list(config))
+            self.database.insert(
+                "config", [(name, json.dumps(value)) for name, value in config.items()]
             )
 
     def write(
@@ -154,24 +149,38 @@ class Rows:
         sqlite3.IntegrityError
             If an inserted id is held after the deletions; nothing has changed then.
         """
-        database, state = self.database, self.state
+        state = self.state
+        old = self._find(delete)  # nobody else writes meanwhile
+        first = state.last_seq + len(old) + 1
+        hashes = hash_rows([(first + i, *row) for i, row in enumerate(insert)])
+        fresh = State(
+            state.last_seq + len(old) + len(insert),
+            state.n - len(old) + len(insert),
+            _wrapped(state.set_hash + sum(hashes) - sum(h for _, _, h in old)),
+            state.next_id if next_id is None else next_id,
+        )
+        changes: list[tuple[Any, ...]] = [
+            (GONE, slot, None, None, None, None, None, None) for slot, _, _ in old
+        ]
+        changes += [
+            (HELD, first + i, row.id, row.part, row.meta, h, row.text, row.vec)
+            for i, (row, h) in enumerate(zip(insert, hashes, strict=True))
+        ]
+        last_seq, n, set_hash, known_id = fresh
+        changes.append((STATE, last_seq, n, known_id, None, set_hash, None, None))
+        self._commit(changes)
+        self.state = fresh
+        return Change([(slot, part) for slot, part, _ in old], first, len(insert))
+
+    def _commit(self, changes: Sequence[tuple[Any, ...]]) -> None:
+        database = self.database
         self.writes += 1
         try:
-            with database.transaction():
-                old = self._find(delete)
-                self._delete(old)
-                first = state.last_seq + len(old) + 1
-                added = self._insert(first, insert)
-                set_hash = state.set_hash + added - sum(row[2] for row in old)
-                fresh = State(
-                    state.last_seq + len(old) + len(insert),
-                    state.n - len(old) + len(insert),
-                    _wrapped(set_hash),
-                    state.next_id if next_id is None else next_id,
-                )
-                database.run(
-                    "UPDATE state SET last_seq = ?, n = ?, set_hash = ?, next_id = ?", fresh
-                )
+            if len(changes) <= ROWS_A_STATEMENT:
+                database.insert("change", changes)
+            else:
+                with database.transaction():
+                    database.insert("change", changes)
         except sqlite3.IntegrityError:
             raise
         except BaseException:
@@ -179,65 +188,71 @@ class Rows:
             raise
         finally:
             self.writes += 1
-        self.state = fresh
-        return Change([(slot, part) for slot, part, _ in old], first, len(insert))
 
     def _find(self, ids: Sequence[int | str]) -> list[tuple[int, Any, int]]:
-        found = self.database.each("SELECT slot, part, h FROM item WHERE id = ?", ids)
-        return [row for row in found if row is not None]
-
-    def _delete(self, old: list[tuple[int, Any, int]]) -> None:
-        keys = [(slot,) for slot, _, _ in old]
-        self.database.many("DELETE FROM item WHERE slot = ?", keys)
-        self.database.many("DELETE FROM content WHERE slot = ?", keys)
-
-    def _insert(self, first: int, rows: Sequence[NewRow]) -> int:
-        """Gives the sum of their hashes."""
-        hashes = [row_hash(first + i, *row) for i, row in enumerate(rows)]
-        # Content first, as it goes last: a reader between the two sees no row without it.
-        self.database.many(
-            "INSERT INTO content VALUES (?, ?, ?)",
-            [(first + i, row.text, row.vec) for i, row in enumerate(rows)],
+        found = self.database.each_list(
+            "SELECT json_array(slot, part, h) FROM item WHERE id = ?", ids
         )
-        self.database.many(
-            "INSERT INTO item VALUES (?, ?, ?, ?, ?)",
-            [
-                (first + i, row.id, row.part, row.meta, h)
-                for i, (row, h) in enumerate(zip(rows, hashes, strict=True))
-            ],
-        )
-        return sum(hashes)
+        return [(row[0], row[1], row[2]) for row in found if row is not None]
 
     def rows_of(self, ids: Sequence[int | str]) -> list[Row | None]:
-        found = self.database.each(f"{_ROW} WHERE i.id = ?", ids)
-        return [None if row is None else Row(*row) for row in found]
+        """The row of each id, None where it is not held. Raises for a damaged one."""
+        slot = "(SELECT slot FROM item WHERE id = ?)"
+        return self._rows(
+            [
+                ITEM.replace("slot = ?", "id = ?"),
+                *(column.replace("?", slot) for column in (TEXT, VECTOR)),
+            ],
+            ids,
+        )
 
     def id_kind(self) -> type | None:
         """int or str; None of an empty collection."""
-        found = self.database.all("SELECT id FROM item LIMIT 1")
-        return type(found[0][0]) if found else None
+        if self.state.n == 0:
+            self._kind = None
+        elif self._kind is None:
+            found = self.database.all("SELECT id FROM item LIMIT 1")
+            self._kind = type(found[0][0]) if found else None
+        return self._kind
 
     def slots_of(self, ids: Sequence[int | str]) -> list[int | None]:
-        found = self.database.each("SELECT slot FROM item WHERE id = ?", ids)
-        return [None if row is None else row[0] for row in found]
+        found = self.database.each(["SELECT slot FROM item WHERE id = ?"], ids)
+        return [slot for (slot,) in found]
 
     def rows(self, slots: Sequence[int]) -> list[Row | None]:
         """The row of each slot, None where it holds none any more. Raises for a damaged one."""
-        found = self.database.each(f"{_ROW} WHERE i.slot = ?", slots)
-        return [None if row is None else self.whole(Row(*row)) for row in found]
+        return self._rows([ITEM, TEXT, VECTOR], slots)
+
+    def _rows(self, columns: Sequence[str], keys: Sequence[Any]) -> list[Row | None]:
+        parsed = self.database.parsed
+        rows = [
+            None if item is None else Row._make((*parsed(item), text, vec))
+            for item, text, vec in self.database.each(columns, keys)
+        ]
+        self._check_whole([row for row in rows if row is not None])
+        return rows
+
+    def _check_whole(self, rows: Sequence[Row]) -> None:
+        """Raise unless the rows are what was written. Of a snapshot, whose index has the vectors,
+        that cannot be known.
+        """
+        told = [row for row in rows if not (self.bare and row.vec == b"")]
+        try:
+            hashes: list[Any] = list(hash_rows([(*row[:4], row.text, row.vec) for row in told]))
+        except (TypeError, ValueError, OverflowError):  # damage made it another type
+            if len(told) > 1:
+                for row in told:
+                    self._check_whole([row])
+            hashes = [None]
+        for row, found in zip(told, hashes, strict=True):
+            if found != row.h:
+                raise CorruptCollection(
+                    self.database.path, f"holds a damaged row in slot {row.slot}, id {row.id!r}"
+                )
 
     def texts(self, slots: Sequence[int]) -> list[str | None]:
         """The text of each slot, None where there is none."""
-        found = self.database.each("SELECT text FROM content WHERE slot = ?", slots)
-        return [None if row is None else row[0] for row in found]
-
-    def whole(self, row: Row) -> Row:
-        """The row, if it is what was written; of a snapshot, whose index has the vector, unread."""
-        if not row.is_whole() and not (self.bare and row.vec == b""):
-            raise CorruptCollection(
-                self.database.path, f"holds a damaged row in slot {row.slot}, id {row.id!r}"
-            )
-        return row
+        return [text for (text,) in self.database.each([TEXT], slots)]
 
     def scan(self, page: int = 256) -> Iterator[tuple[int, Row | None]]:
         """Every slot in order with its row, None where that cannot be read or is damaged."""
@@ -245,12 +260,19 @@ class Rows:
         while found := self.database.all(
             "SELECT slot FROM item WHERE slot > ? ORDER BY slot LIMIT ?", (last, page)
         ):
-            for (slot,) in found:
-                try:
-                    yield slot, self.rows([slot])[0]
-                except CorruptCollection:
-                    yield slot, None
+            slots = [slot for (slot,) in found]
+            try:
+                yield from zip(slots, self.rows(slots), strict=True)
+            except CorruptCollection:
+                yield from self._scan_one_by_one(slots)
             last = found[-1][0]
+
+    def _scan_one_by_one(self, slots: Sequence[int]) -> Iterator[tuple[int, Row | None]]:
+        for slot in slots:
+            try:
+                yield slot, self.rows([slot])[0]
+            except CorruptCollection:
+                yield slot, None
 
     def live(self) -> tuple[NDArray[np.int64], dict[Any, NDArray[np.int64]]]:
         """All slots, ascending, and the same by part. Checks them against the state.
@@ -262,7 +284,7 @@ class Rows:
         """
         pages, total = [], 0
         parts: dict[Any, list[NDArray[np.int64]]] = {}
-        for found in self.database.pages("SELECT slot, h, part FROM item ORDER BY slot"):
+        for found in self.database.pages("h, part"):
             slots, hashes, keys = zip(*found, strict=True)
             page = np.array(slots, np.int64)
             pages.append(page)
@@ -296,27 +318,22 @@ class Rows:
         """Vectors of the slots that still hold a row, and those slots."""
         out = np.empty((len(slots), dim), np.float32)
         kept: list[int] = []
-        for start in range(0, len(slots), 256):
-            for row in self.rows(slots[start : start + 256]):
-                if row is None:
-                    continue
-                if len(row.vec) != 4 * dim:
-                    raise CorruptCollection(
-                        self.database.path, f"holds no vector of dim {dim} in slot {row.slot}"
-                    )
-                out[len(kept)] = np.frombuffer(row.vec, "<f4")
-                kept.append(row.slot)
+        for start in range(0, len(slots), KEYS_A_STATEMENT):
+            rows = [row for row in self.rows(slots[start : start + KEYS_A_STATEMENT]) if row]
+            odd = [row.slot for row in rows if len(row.vec) != 4 * dim]
+            if odd:
+                raise CorruptCollection(
+                    self.database.path, f"holds no vector of dim {dim} in slot {odd[0]}"
+                )
+            packed = np.frombuffer(b"".join(row.vec for row in rows), "<f4")
+            out[len(kept) : len(kept) + len(rows)] = packed.reshape(len(rows), dim)
+            kept += [row.slot for row in rows]
         return kept, out[: len(kept)]
 
     def metadata(self, slots: Sequence[int]) -> list[dict[str, Any]]:
         """Metadata of each slot; empty where it holds none or no row any more."""
-        out: list[dict[str, Any]] = []
-        for start in range(0, len(slots), 256):
-            found = self.database.each(
-                "SELECT meta FROM item WHERE slot = ?", slots[start : start + 256]
-            )
-            out += [self._parsed(None if row is None else row[0]) for row in found]
-        return out
+        found = self.database.each(["SELECT meta FROM item WHERE slot = ?"], slots)
+        return [self._parsed(meta) for (meta,) in found]
 
     def encode_metadata(
         self, fields: Sequence[Field]
@@ -324,7 +341,7 @@ class Rows:
         """All slots, ascending, and each field's codes of their rows."""
         slots: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         columns: list[list[NDArray[np.int32]]] = [[np.empty(0, np.int32)] for _ in fields]
-        for found in self.database.pages("SELECT slot, meta FROM item ORDER BY slot"):
+        for found in self.database.pages("meta"):
             slots.append(np.array([slot for slot, _ in found], np.int64))
             rows = [self._parsed(meta) for _, meta in found]
             for field, column in zip(fields, columns, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,13 +50,15 @@ class Settings:
 
     def check_vectors(self, vectors: NDArray[np.float32]) -> None:
         """Raise what adding these to the index would raise."""
+        self._checker._core.check(vectors)
+
+    @functools.cached_property
+    def _checker(self) -> Flat:
         dtype = self.index_params.get(
             "dtype" if self.index == "flat" else "rerank",
             "float32" if self.index == "flat" else "float16",
         )
-        Flat(self.dim, self.metric, dtype, prefilter=False if dtype == "float32" else None).add(
-            vectors
-        )
+        return Flat(self.dim, self.metric, dtype, prefilter=False if dtype == "float32" else None)
 
 
 class Store:
@@ -76,7 +79,7 @@ class Store:
         self.cache = RowCache(cache_bytes)
         self.poison: BaseException | None = None
         self.catching_up = False  # whether somebody makes room when tails are full
-        self.room = 4 * seal_rows
+        self.room = 8 * seal_rows
 
     # Writing
 
@@ -223,8 +226,27 @@ class Store:
         ]
 
     def as_item(self, row: Row) -> Item:
-        """A row as users see it."""
-        return Item(row.id, row.text, as_metadata(row.meta), np.frombuffer(row.vec, "<f4").copy())
+        """A row as users see it; in a snapshot its vector is as the index has it."""
+        if self.rows.bare and row.vec == b"":
+            vector = self.vectors([row.slot])[1][0]
+        else:
+            vector = np.frombuffer(row.vec, "<f4").copy()
+        return Item(row.id, row.text, as_metadata(row.meta), vector)
+
+    def vectors(self, slots: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
+        """Those of the slots that still hold a row, and their vectors.
+
+        A snapshot's are as its index has them.
+        """
+        if not self.rows.bare:
+            return self.rows.vectors(slots, self.settings.dim)
+        wanted = np.array(slots, np.int64)
+        kept, found = [wanted[:0]], [np.empty((0, self.settings.dim), np.float32)]
+        for view in self.view.segments():
+            own = wanted[is_in(wanted, view.live_slots())]
+            kept.append(own)
+            found.append(view.segment.index.get(own))
+        return np.concatenate(kept).tolist(), np.concatenate(found)
 
     # Recovering
 

@@ -174,7 +174,7 @@ def _measure(
 ) -> bool:
     """Add the distances of rows that were found by words alone; False if one is gone."""
     missing = [slot for slot in slots if slot not in far]
-    kept, vectors = store.rows.vectors(missing, store.settings.dim)
+    kept, vectors = store.vectors(missing)
     if len(kept) != len(missing):
         return False
     rows, query = vectors.astype(np.float64), vector.astype(np.float64)
