@@ -275,3 +275,15 @@ def test_adapting_needs_queries_of_the_right_dim_and_does_nothing_where_all_are_
     for bad in (np.zeros((3, 9)), np.full((3, 8), np.nan)):
         with pytest.raises(ValueError, match="queries must"):
             index.adapt(bad)
+
+
+@pytest.mark.parametrize(
+    "dim,rerank,most",
+    [(128, "float16", 1.15), (768, "float16", 0.75), (128, "int8", 0.9), (768, "int8", 0.5)],
+)
+def test_codes_links_and_vectors_take_no_more_than_promised(dim, rerank, most, rng):
+    index = nf.HNSW(dim, "l2", ef_construction=20, code_dim=dim, rerank=rerank, bits=4)
+    index.add(rng.standard_normal((6000, dim), dtype=np.float32))
+    parts = index.stats()["bytes"]
+    taken = parts["codes"] + parts["links"] + parts["vectors"]
+    assert taken <= most * 6000 * dim * 4
