@@ -40,7 +40,7 @@ def test_churn_keeps_recall_and_reachability(rng):
     for ef in (20, 60):
         hits = index.search(queries, ef_search=ef)
         churned = recall(nf.Neighbors(place[hits.ids], hits.distances), held, queries, "l2")
-        assert churned > recall(fresh.search(queries, ef_search=ef), held, queries, "l2") - 0.02
+        assert churned > recall(fresh.search(queries, ef_search=ef), held, queries, "l2") - 0.01
     assert index.stats()["bytes"]["total"] < 1.4 * fresh.stats()["bytes"]["total"]
 
 
