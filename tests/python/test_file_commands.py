@@ -41,6 +41,23 @@ def test_build_without_a_kind_chooses_one_and_says_why(vectors, tmp_path, capsys
     assert index.choice in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:sample should have")
+def test_build_makes_inverted_lists_where_they_are_asked_for(vectors, tmp_path, capsys):
+    data, path = str(tmp_path / "data.npy"), str(tmp_path / "a.nf")
+    assert main(["build", data, path, "--kind", "ivfpq", "--metric", "l2"]) == 0
+    index = nf.load(path)
+    assert isinstance(index, nf.IVFPQ)
+    assert index.search(vectors[:5], k=1, nprobe=index.nlist).ids.ravel().tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+    assert main(["tune", data, "--kind", "ivfpq", "--metric", "l2", "--recall", "0.9"]) == 0
+    assert "nprobe" in capsys.readouterr().out
+
+
 def test_info_tells_kind_parameters_and_sections(vectors, tmp_path, capsys):
     main(["build", str(tmp_path / "data.npy"), str(tmp_path / "a.nf"), "--kind", "hnsw"])
     capsys.readouterr()
