@@ -5,8 +5,8 @@
 
 `measure` writes and reads a plain file of the same size in turns with saving and loading the
 index, and takes the best of each. Reads begin with the file dropped from the page cache
-(posix_fadvise), so that they come from the disk. `search` compares the copy with the map, and with one of
-the vectors alone, in turns, by the CPU time of one thread.
+(posix_fadvise), so that they come from the disk. `search` compares the copy with the map, and
+with one of the vectors alone, in turns, by the CPU time of one thread.
 """
 
 import argparse
