@@ -79,7 +79,7 @@ class Store:
         self.cache = RowCache(cache_bytes)
         self.poison: BaseException | None = None
         self.catching_up = False  # whether somebody makes room when tails are full
-        self.room = 8 * seal_rows
+        self.room = 4 * seal_rows
 
     # Writing
 
