@@ -168,9 +168,7 @@ class HNSW(Index):
         with self._writing, reporting(progress, "optimize") as report:
             self._core.optimize(threads, report)
 
-    def adapt(
-        self, queries: ArrayLike, *, threads: int = 0, progress: Progress = False
-    ) -> None:
+    def adapt(self, queries: ArrayLike, *, threads: int = 0, progress: Progress = False) -> None:
         """Lay ways in the graph for queries that do not look like the vectors.
 
         Questions searched among passages, or texts among images, lie elsewhere than what they are
