@@ -108,24 +108,26 @@ def hnsw(args: argparse.Namespace) -> None:
     if args.save:
         index.save(args.save)
     for ef in EFS:
-        say("search", **searched(index, queries, exact, ef))
+        say("search", **searched(index, queries, exact, ef_search=ef))
     say("add", **added(index, data))
 
 
-def searched(index: Any, queries: np.ndarray, exact: np.ndarray, ef: int) -> dict[str, float]:
+def searched(
+    index: Any, queries: np.ndarray, exact: np.ndarray, **setting: int
+) -> dict[str, float]:
     """Recall and queries a second: batch on one thread and on all, then one by one."""
     best = dict.fromkeys(("batch", "batch_all", "single"), 0.0)
     for _ in range(3):
         for name, threads in (("batch", 1), ("batch_all", 0)):
             start = time.perf_counter()
-            ids = index.search(queries, 10, ef_search=ef, threads=threads).ids
+            ids = index.search(queries, 10, threads=threads, **setting).ids
             best[name] = max(best[name], len(queries) / (time.perf_counter() - start))
         start = time.perf_counter()
         for query in queries:
-            index.search(query, 10, ef_search=ef, threads=1)
+            index.search(query, 10, threads=1, **setting)
         best["single"] = max(best["single"], len(queries) / (time.perf_counter() - start))
     same = [len(np.intersect1d(a, b)) / 10 for a, b in zip(ids, exact, strict=True)]
-    return {"ef": ef, "recall": float(np.mean(same)), **best}
+    return {**setting, "recall": float(np.mean(same)), **best}
 
 
 def added(index: Any, data: np.ndarray) -> dict[str, float]:

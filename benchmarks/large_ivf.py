@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import nearfield as nf
-from large import held_out, memory, say, truth_path
+from large import held_out, memory, say, searched, truth_path
 
 PROBES = (4, 8, 16, 32, 64, 128)
 SAMPLE_A_LIST = 64
@@ -79,23 +79,6 @@ def fill(args: argparse.Namespace, index: nf.IVFPQ, data: np.ndarray) -> None:
     )
 
 
-def searched(
-    index: nf.IVFPQ, queries: np.ndarray, exact: np.ndarray, nprobe: int
-) -> dict[str, float]:
-    best = dict.fromkeys(("batch", "batch_all", "single"), 0.0)
-    for _ in range(3):
-        for name, threads in (("batch", 1), ("batch_all", 0)):
-            start = time.perf_counter()
-            ids = index.search(queries, 10, nprobe=nprobe, threads=threads).ids
-            best[name] = max(best[name], len(queries) / (time.perf_counter() - start))
-        start = time.perf_counter()
-        for query in queries:
-            index.search(query, 10, nprobe=nprobe, threads=1)
-        best["single"] = max(best["single"], len(queries) / (time.perf_counter() - start))
-    same = [len(np.intersect1d(a, b)) / 10 for a, b in zip(ids, exact, strict=True)]
-    return {"nprobe": nprobe, "recall": float(np.mean(same)), **best}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
@@ -113,7 +96,7 @@ def main() -> None:
     fill(args, index, data)
     queries, exact = held_out(args), np.load(truth_path(args.data))
     for nprobe in PROBES:
-        say("search", **searched(index, queries, exact, nprobe))
+        say("search", **searched(index, queries, exact, nprobe=nprobe))
 
 
 if __name__ == "__main__":

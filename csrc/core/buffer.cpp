@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -44,9 +43,7 @@ constexpr std::size_t map_threshold = std::numeric_limits<std::size_t>::max();
 #endif
 
 std::byte* heap_allocate(std::size_t bytes) {
-    auto* data = static_cast<std::byte*>(std::aligned_alloc(line, bytes));
-    if (!data) throw std::bad_alloc();
-    return data;
+    return static_cast<std::byte*>(::operator new(bytes, std::align_val_t{line}));
 }
 
 void release(std::byte* data, std::size_t capacity) {
@@ -57,7 +54,7 @@ void release(std::byte* data, std::size_t capacity) {
         return;
     }
 #endif
-    std::free(data);
+    ::operator delete(data, std::align_val_t{line});
 }
 
 }  // namespace
@@ -113,6 +110,15 @@ void Buffer::resize(std::size_t bytes) {
     if (bytes < size_ && capacity_ > 0)
         std::memset(data_ + bytes, 0, size_ - bytes);  // regrown bytes read as zero
     size_ = bytes;
+}
+
+void Buffer::trim() {
+#ifdef __linux__
+    const std::size_t kept = std::max(huge_page, round_up(size_, huge_page));
+    if (capacity_ < map_threshold || kept >= capacity_) return;
+    munmap(data_ + kept, capacity_ - kept);
+    capacity_ = kept;
+#endif
 }
 
 }  // namespace nearfield

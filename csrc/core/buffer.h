@@ -28,6 +28,8 @@ class Buffer {
     /// New bytes read as zero. Throws std::bad_alloc and changes nothing when memory is short.
     void resize(std::size_t bytes);
     void reserve(std::size_t bytes);
+    /// Gives whole pages beyond the size back to the system, where it takes them.
+    void trim();
 
     std::byte* data() { return data_; }
     const std::byte* data() const { return data_; }

@@ -41,6 +41,7 @@ class Column {
         values_ = Buffer();
         resize(n, value);
     }
+    void trim() { values_.trim(); }
     std::size_t bytes() const { return values_.size(); }
 
   private:

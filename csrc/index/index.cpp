@@ -82,6 +82,7 @@ void Index::add(const MatrixView& vectors, const Id* ids, Id* ids_out, const Run
     if (n == 0) return;
     const std::vector<Slot> slots = ids_.plan(n);
     reserve_slots(std::max<std::size_t>(ids_.slots(), std::size_t{slots.back()} + 1));
+    ids_.reserve(slots.data(), ids_out, n);
     add_rows(vectors, slots.data(), run);
     ids_.commit(slots.data(), ids_out, n);
 }
@@ -101,6 +102,7 @@ std::size_t Index::remove(const Id* ids, std::size_t n, bool ignore_missing, con
     check_distinct(ids, n);
     const std::vector<Slot> slots = find_all(ids, n, ignore_missing);
     if (slots.empty()) return 0;
+    ids_.reserve_free(slots.size());
     ++removals_;
     remove_slots(slots.data(), slots.size(), run);
     ids_.remove(slots.data(), slots.size());
@@ -120,9 +122,10 @@ void Index::compact(const Run& run) {
     std::vector<Slot> old_slots;
     old_slots.reserve(ids_.size());
     ids_.live().for_each([&](std::size_t slot) { old_slots.push_back(static_cast<Slot>(slot)); });
+    IdMap compacted = ids_.compacted(old_slots);
     ++removals_;
     compact_slots(old_slots, run);
-    ids_.compact();
+    ids_ = std::move(compacted);
 }
 
 Index::Filter Index::resolve(const FilterSpec& spec, Bitmap& scratch) const {

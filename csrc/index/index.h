@@ -132,7 +132,8 @@ class Index {
 
     // What an index kind implements, on slots, under the lock, with checked input. Rows come as the
     // user gave them: space_.prepare() makes them what is stored.
-    virtual void reserve_slots(std::size_t slots) = 0;  // may throw; changes nothing visible
+    // Each may throw, and then the index is as it was.
+    virtual void reserve_slots(std::size_t slots) = 0;  // changes nothing visible
     virtual void add_rows(const MatrixView& rows, const Slot* slots, const Run& run) = 0;
     virtual void update_rows(const MatrixView& rows, const Slot* slots, const Run& run) = 0;
     virtual void remove_slots(const Slot* slots, std::size_t n, const Run& run) = 0;

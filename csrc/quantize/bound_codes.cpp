@@ -88,15 +88,19 @@ float BoundCodes::encode(Slot slot, const float* row) {
     return static_cast<float>(length * 1.000001);
 }
 
+void BoundCodes::take(Slot slot, const BoundCodes& other, Slot from) {
+    std::memcpy(codes_.data() + slot * stride_, other.codes_.data() + from * stride_, stride_);
+    add_.as<float>()[slot] = other.add_.as<float>()[from];
+    scale_.as<float>()[slot] = other.scale_.as<float>()[from];
+    error_.as<float>()[slot] = other.error_.as<float>()[from];
+    cover(other.max_norm_);
+}
+
 void BoundCodes::compact(const std::vector<Slot>& old_slots) {
-    for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {
-        const Slot old = old_slots[slot];
-        if (old == slot) continue;
-        std::memcpy(codes_.data() + slot * stride_, codes_.data() + old * stride_, stride_);
-        for (Buffer* factors : {&add_, &scale_, &error_})
-            factors->as<float>()[slot] = factors->as<float>()[old];
-    }
+    for (std::size_t slot = 0; slot < old_slots.size(); ++slot)
+        if (old_slots[slot] != slot) take(static_cast<Slot>(slot), *this, old_slots[slot]);
     resize(old_slots.size());
+    for (Buffer* part : {&codes_, &add_, &scale_, &error_}) part->trim();
 }
 
 void BoundCodes::state(StateWriter& out, std::size_t slots) const {

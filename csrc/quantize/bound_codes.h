@@ -30,6 +30,8 @@ class BoundCodes {
     /// Bounds hold for rows with norms up to this one; it only grows.
     void cover(float norm) { max_norm_ = norm > max_norm_ ? norm : max_norm_; }
     void compact(const std::vector<Slot>& old_slots);
+    /// Copies the code `from` of other codes of the same kind, and covers what they cover.
+    void take(Slot slot, const BoundCodes& other, Slot from);
     std::size_t bytes() const {
         return codes_.size() + add_.size() + scale_.size() + error_.size();
     }

@@ -64,7 +64,7 @@ void IdMap::erase(Slot slot) {
     table_[hole] = no_slot;
 }
 
-void IdMap::commit(const Slot* slots, const Id* ids, std::size_t n) {
+void IdMap::reserve(const Slot* slots, const Id* ids, std::size_t n) {
     const bool keeps_identity =
         identity_ && std::equal(slots, slots + n, ids,
                                 [](Slot slot, Id id) { return static_cast<Id>(slot) == id; });
@@ -72,12 +72,15 @@ void IdMap::commit(const Slot* slots, const Id* ids, std::size_t n) {
     const std::size_t total = ids_.size() + n - reused;
     ids_.reserve(total);
     live_.resize(std::max(total, live_.size()));
-    free_.reserve(total);
     if (!keeps_identity && (identity_ || 2 * (size() + n) > table_.size())) {
         build_table(2 * (size() + n));
         identity_ = false;
     }
-    // Nothing below allocates, so nothing below fails.
+}
+
+void IdMap::commit(const Slot* slots, const Id* ids, std::size_t n) {
+    const std::size_t reused = std::min(n, free_.size());
+    const std::size_t total = ids_.size() + n - reused;
     free_.resize(free_.size() - reused);
     ids_.resize(total);
     for (std::size_t i = 0; i < n; ++i) {
@@ -103,24 +106,17 @@ void IdMap::remove(const Slot* slots, std::size_t n) {
     }
 }
 
-std::vector<Slot> IdMap::compact() {
-    std::vector<Slot> old;
-    old.reserve(size());
-    live_.for_each([&](std::size_t slot) { old.push_back(static_cast<Slot>(slot)); });
-    Column<Id> ids;
-    ids.resize(old.size());
-    bool identity = true;
-    for (std::size_t slot = 0; slot < old.size(); ++slot) {
-        ids[slot] = ids_[old[slot]];
-        identity = identity && ids[slot] == static_cast<Id>(slot);
+IdMap IdMap::compacted(const std::vector<Slot>& old_slots) const {
+    IdMap map;
+    map.ids_.resize(old_slots.size());
+    for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {
+        map.ids_[slot] = ids_[old_slots[slot]];
+        map.identity_ = map.identity_ && map.ids_[slot] == static_cast<Id>(slot);
     }
-    ids_ = std::move(ids);
-    free_.clear();
-    live_ = Bitmap(ids_.size(), true);
-    identity_ = identity;
-    table_ = Column<Slot>();
-    if (!identity_) build_table(ids_.size());
-    return old;
+    map.live_ = Bitmap(old_slots.size(), true);
+    map.next_id_ = next_id_;
+    if (!map.identity_) map.build_table(old_slots.size());
+    return map;
 }
 
 std::size_t IdMap::bytes() const {

@@ -28,14 +28,16 @@ class IdMap {
 
     /// The slots that `n` new ids would take, in order; changes nothing.
     std::vector<Slot> plan(std::size_t n) const;
-    /// Makes room so that commit() cannot fail.
-    void reserve(std::size_t n);
+    /// Makes room for commit() of the same, which then cannot fail.
+    void reserve(const Slot* slots, const Id* ids, std::size_t n);
     /// Takes the slots of plan(n). Ids are new and distinct.
     void commit(const Slot* slots, const Id* ids, std::size_t n);
+    /// Makes room for remove() of n ids, which then cannot fail.
+    void reserve_free(std::size_t n) { free_.reserve(free_.size() + n); }
     /// Frees the slots, which are live and distinct.
     void remove(const Slot* slots, std::size_t n);
-    /// Closes the gaps in slot order; returns, per new slot, the slot it had.
-    std::vector<Slot> compact();
+    /// The same ids without gaps: slot i has what old_slots[i] had, for all live slots.
+    IdMap compacted(const std::vector<Slot>& old_slots) const;
 
     std::size_t bytes() const;
 

@@ -14,7 +14,7 @@ void IdMap::state(StateWriter& out) const {
     out.number("ids_are_slots", identity_);
     out.array("ids.by_slot", ids_.data(), ids_.size());
     if (!identity_) out.array("ids.table", table_.data(), table_.size());
-    if (!free_.empty()) out.array("ids.live", live_.words(), live_.bytes() / 8);
+    if (!free_.empty()) out.array("ids.live", live_.words(), (slots() + 63) / 64);
 }
 
 IdMap IdMap::from_state(StateReader& in) {

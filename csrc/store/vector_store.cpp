@@ -70,6 +70,7 @@ struct RowScale {
     float scale;
     float squared_norm;
 };
+static_assert(sizeof(RowScale) == VectorStore::scale_bytes);
 
 }  // namespace
 
@@ -175,13 +176,15 @@ void VectorStore::get(Slot slot, float* vector) const {
 }
 
 void VectorStore::compact(const std::vector<Slot>& old_slots) {
-    for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {
-        if (old_slots[slot] == slot) continue;
-        std::memcpy(rows_.data() + slot * stride_, row(old_slots[slot]), stride_);
-        if (dtype_ == Scalar::i8)
-            scales_.as<RowScale>()[slot] = scales_.as<RowScale>()[old_slots[slot]];
-    }
+    for (std::size_t slot = 0; slot < old_slots.size(); ++slot)
+        if (old_slots[slot] != slot) take(static_cast<Slot>(slot), *this, old_slots[slot]);
     resize(old_slots.size());
+    trim();
+}
+
+void VectorStore::trim() {
+    rows_.trim();
+    scales_.trim();
 }
 
 void VectorStore::state(StateWriter& out, std::size_t slots) const {
@@ -195,15 +198,17 @@ void VectorStore::load(StateReader& in, std::size_t slots) {
     size_ = slots;
 }
 
-void VectorStore::reorder(const std::vector<Slot>& order) {
-    VectorStore fresh(dim_, dtype_);
-    fresh.resize(order.size());
-    for (std::size_t slot = 0; slot < order.size(); ++slot) {
-        std::memcpy(fresh.rows_.data() + slot * stride_, row(order[slot]), stride_);
-        if (dtype_ == Scalar::i8)
-            fresh.scales_.as<RowScale>()[slot] = scales_.as<RowScale>()[order[slot]];
-    }
-    *this = std::move(fresh);
+void VectorStore::reorder(Permutation& order, std::size_t slots) {
+    order.apply(rows_.data(), stride_);
+    if (dtype_ == Scalar::i8) order.apply(scales_.data(), scale_bytes);
+    resize(slots);
+    trim();
+}
+
+void VectorStore::take(Slot slot, const VectorStore& other, Slot from) {
+    std::memcpy(rows_.data() + slot * stride_, other.row(from), stride_);
+    if (dtype_ == Scalar::i8)
+        scales_.as<RowScale>()[slot] = other.scales_.as<RowScale>()[from];
 }
 
 std::unique_ptr<Scorer> VectorStore::scorer(const kernels::MetricInfo& metric) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/permute.h"
 #include "core/scorer.h"
 #include "core/state.h"
 #include "core/types.h"
@@ -35,8 +36,12 @@ class VectorStore {
     /// Moves row old_slots[i] to slot i, for ascending old_slots, and drops the rest.
     void compact(const std::vector<Slot>& old_slots);
 
-    /// Takes row order[i] to slot i, and drops the rest.
-    void reorder(const std::vector<Slot>& order);
+    /// Gives all rows new slots and drops those from `slots` on. Rows are at most stride() or
+    /// scale_bytes wide.
+    void reorder(Permutation& order, std::size_t slots);
+    static constexpr std::size_t scale_bytes = 2 * sizeof(float);
+    /// Copies row `from` of a store of the same kind.
+    void take(Slot slot, const VectorStore& other, Slot from);
 
     std::unique_ptr<Scorer> scorer(const kernels::MetricInfo& metric) const;
     std::size_t bytes() const { return rows_.size() + scales_.size(); }
@@ -48,6 +53,8 @@ class VectorStore {
 
   private:
     friend class IntegerScorer;
+    void trim();
+
     std::size_t dim_, stride_;
     kernels::Scalar dtype_;
     std::size_t size_ = 0;

@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "index/flat/flat_index.h"
 #include "index/hnsw/hnsw_index.h"
+#include "index/ivf/ivf_index.h"
 #include "index/registry.h"
 #include "storage/container.h"
 
@@ -29,7 +30,8 @@ inline void fill(Index& index, std::size_t n, bool named) {
     index.remove(given.data() + 5, 9, false, Run{1, {}});
 }
 
-/// One of each: exact with and without codes, rows of a byte, a graph, a graph too small for links.
+/// One of each: exact with and without codes, rows of a byte, a graph, a graph too small for links,
+/// lists of codes in one part and in two.
 inline std::vector<std::unique_ptr<Index>> sample_indexes() {
     std::vector<std::unique_ptr<Index>> all;
     FlatParams flat;
@@ -47,7 +49,17 @@ inline std::vector<std::unique_ptr<Index>> sample_indexes() {
     graph.rerank = kernels::Scalar::i8;
     all.push_back(std::make_unique<HnswIndex>(Space(6, "cosine"), graph));
     all.push_back(std::make_unique<HnswIndex>(Space(6, "dot"), graph));
-    const std::size_t sizes[] = {40, 30, 40, 300, 290, 30};
+    IvfParams lists;
+    lists.nlist = 4;
+    all.push_back(std::make_unique<IvfIndex>(Space(8, "cosine"), lists));
+    lists.codes.bits = 5;
+    lists.rerank.reset();
+    all.push_back(std::make_unique<IvfIndex>(Space(8, "l2"), lists));
+    for (std::size_t i = all.size() - 2; i < all.size(); ++i) {
+        const std::vector<float> rows = random_rows(80, 8, 4);
+        static_cast<IvfIndex&>(*all[i]).train({rows.data(), 80, 8}, Run{1, {}});
+    }
+    const std::size_t sizes[] = {40, 30, 40, 300, 290, 30, 90, 70};
     for (std::size_t i = 0; i < all.size(); ++i) fill(*all[i], sizes[i], i % 2 == 1);
     return all;
 }

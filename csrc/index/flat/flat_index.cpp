@@ -39,44 +39,58 @@ void FlatIndex::reserve_slots(std::size_t slots) {
     store_.resize(slots);
 }
 
-void FlatIndex::put_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
-    const std::size_t dim = space_.dim();
+void FlatIndex::put(VectorStore& store, const MatrixView& rows, const Slot* slots,
+                    const Run& run) const {
     parallel_for(run, rows.rows, rows_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
-                     std::vector<float> scratch(dim);
+                     std::vector<float> scratch(space_.dim());
                      for (std::size_t i = begin; i < end; ++i)
-                         store_.put(slots[i], space_.prepare(rows.row(i), scratch.data()));
+                         store.put(slots ? slots[i] : static_cast<Slot>(i),
+                                   space_.prepare(rows.row(i), scratch.data()));
                  });
-    if (codes_) {
-        encode(*codes_, rows.rows, slots, run);
-    } else if (wants_codes(store_.size())) {
-        BoundCodes fresh(dim, space_.metric());
-        fresh.resize(store_.size());
-        encode(fresh, store_.size(), nullptr, run);
-        codes_.emplace(std::move(fresh));
-    }
 }
 
-void FlatIndex::encode(BoundCodes& codes, std::size_t n, const Slot* slots, const Run& run) const {
+void FlatIndex::encode(BoundCodes& codes, const VectorStore& store, std::size_t n,
+                       const Slot* slots, const Run& run) {
     std::vector<float> norms((n + rows_a_piece - 1) / rows_a_piece, 0.0f);
     parallel_for(run, n, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
         float& norm = norms[begin / rows_a_piece];
         for (std::size_t i = begin; i < end; ++i) {
             const Slot slot = slots ? slots[i] : static_cast<Slot>(i);
             norm = std::max(norm,
-                            codes.encode(slot, reinterpret_cast<const float*>(store_.row(slot))));
+                            codes.encode(slot, reinterpret_cast<const float*>(store.row(slot))));
         }
     });
     for (const float norm : norms) codes.cover(norm);
 }
 
 void FlatIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
-    put_rows(rows, slots, run);
+    put(store_, rows, slots, run);
+    if (codes_) {
+        encode(*codes_, store_, rows.rows, slots, run);
+    } else if (wants_codes(store_.size())) {
+        BoundCodes fresh(space_.dim(), space_.metric());
+        fresh.resize(store_.size());
+        encode(fresh, store_, store_.size(), nullptr, run);
+        codes_.emplace(std::move(fresh));
+    }
 }
 
 void FlatIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
-    // All or nothing: an interrupt is heard before the first row changes, not between two.
-    put_rows(rows, slots, Run{run.threads, nullptr});
+    VectorStore fresh(space_.dim(), params_.dtype);
+    fresh.resize(rows.rows);
+    put(fresh, rows, nullptr, run);
+    std::optional<BoundCodes> codes;
+    if (codes_) {
+        codes.emplace(space_.dim(), space_.metric());
+        codes->resize(rows.rows);
+        encode(*codes, fresh, rows.rows, nullptr, run);
+    }
+    // All or nothing: what may fail or be interrupted is done.
+    for (std::size_t i = 0; i < rows.rows; ++i) {
+        store_.take(slots[i], fresh, static_cast<Slot>(i));
+        if (codes_) codes_->take(slots[i], *codes, static_cast<Slot>(i));
+    }
 }
 
 void FlatIndex::remove_slots(const Slot*, std::size_t, const Run&) {}
@@ -99,8 +113,8 @@ void FlatIndex::add_stats(Stats& stats) const {
 void FlatIndex::validate_rows() const {
     if (store_.size() < rows())
         throw CorruptIndex(text("flat: ", store_.size(), " rows stored for ", rows(), " slots"));
-    if (codes_ && codes_->size() != store_.size())
-        throw CorruptIndex(text("flat: ", codes_->size(), " codes for ", store_.size(), " rows"));
+    if (codes_ && codes_->size() < rows())
+        throw CorruptIndex(text("flat: ", codes_->size(), " codes for ", rows(), " slots"));
 }
 
 }  // namespace nearfield

@@ -45,8 +45,10 @@ class FlatIndex final : public Index {
 
     std::size_t rows() const { return ids_map().slots(); }
     bool wants_codes(std::size_t slots) const;
-    void put_rows(const MatrixView& rows, const Slot* slots, const Run& run);
-    void encode(BoundCodes& codes, std::size_t n, const Slot* slots, const Run& run) const;
+    /// Rows 0 .. n - 1, or those of `slots`.
+    void put(VectorStore& store, const MatrixView& rows, const Slot* slots, const Run& run) const;
+    static void encode(BoundCodes& codes, const VectorStore& store, std::size_t n,
+                       const Slot* slots, const Run& run);
 
     void search_one(const float* query, const SearchParams& params, const Filter& filter,
                     Neighbor* out, const Run& run) const;

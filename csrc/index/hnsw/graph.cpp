@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/bitmap.h"
+#include "core/permute.h"
 
 namespace nearfield {
 namespace {
@@ -91,13 +92,16 @@ void Graph::resize(std::size_t n) {
     const std::size_t old = size();
     if (!coded) vectors.resize(std::max(n, vectors.size()));
     slots.reserve(n);
-    factors.resize(n);
+    factors.reserve(n);
     if (codes.trained()) {
+        code_rows.reserve(n * code_stride());
+        links.reserve(n * link_bytes());
         code_rows.resize(n * code_stride());
         links.resize(n * link_bytes());
         for (std::size_t node = old; node < n; ++node)
             set_links(static_cast<Slot>(node), nullptr, 0);
     }
+    factors.resize(n);
     slots.resize(n, no_slot);
 }
 
@@ -146,34 +150,30 @@ void Graph::reorder(const std::vector<Slot>& order) {
     const std::size_t n = order.size(), stride = code_stride();
     std::vector<Slot> place(size(), no_slot);
     for (std::size_t i = 0; i < n; ++i) place[order[i]] = static_cast<Slot>(i);
-    if (!coded) vectors.reorder(order);
-    Column<Slot> new_slots;
-    Column<std::uint32_t> new_factors;
-    new_slots.resize(n);
-    new_factors.resize(n);
-    for (std::size_t i = 0; i < n; ++i) {
-        new_slots[i] = slots[order[i]];
-        new_factors[i] = factors[order[i]];
-    }
-    slots = std::move(new_slots);
-    factors = std::move(new_factors);
+    Permutation rows(order, size(),
+                     std::max({vectors.stride(), VectorStore::scale_bytes, stride, link_bytes()}));
+    // Nothing below fails.
+    const auto move = [&](Buffer& buffer, std::size_t bytes) {
+        rows.apply(buffer.data(), bytes);
+        buffer.resize(n * bytes);
+        buffer.trim();
+    };
+    const auto move_column = [&](auto& column) {
+        rows.apply(reinterpret_cast<std::byte*>(column.data()), sizeof(column[0]));
+        column.resize(n);
+        column.trim();
+    };
+    if (!coded) vectors.reorder(rows, n);
+    move_column(slots);
+    move_column(factors);
     unused.clear();
     if (!linked) return;
-    {
-        Buffer fresh;
-        fresh.resize(n * stride);
-        for (std::size_t i = 0; i < n; ++i)
-            std::memcpy(fresh.data() + i * stride, code(order[i]), stride);
-        code_rows = std::move(fresh);
+    move(code_rows, stride);
+    move(links, link_bytes());
+    for (Slot node = 0; node < n; ++node) {
+        std::uint32_t* const to = row(node);
+        for (std::size_t i = 0; i < degree && to[i] != kernels::no_link; ++i) to[i] = place[to[i]];
     }
-    Buffer fresh;
-    fresh.resize(n * link_bytes());
-    for (std::size_t i = 0; i < n; ++i) {
-        auto* const to = fresh.as<std::uint32_t>() + i * 2 * width;
-        std::memcpy(to, row(order[i]), link_bytes());
-        for (std::size_t j = 0; j < degree && to[j] != kernels::no_link; ++j) to[j] = place[to[j]];
-    }
-    links = std::move(fresh);
     for (Slot& seed : seeds) seed = place[seed];
 }
 
@@ -215,16 +215,19 @@ std::vector<Slot> walk_order(const Graph& graph) {
 }
 
 void Graph::set_seeds(std::vector<Slot> chosen) {
-    seeds = std::move(chosen);
-    const std::size_t stride = code_stride();
-    seed_codes.resize(seeds.size() * stride);
-    seed_factors.resize(seeds.size());
-    seed_order.resize(seeds.size());
-    std::iota(seed_order.begin(), seed_order.end(), Slot{0});
-    for (std::size_t i = 0; i < seeds.size(); ++i) {
-        std::memcpy(seed_codes.data() + i * stride, code(seeds[i]), stride);
-        seed_factors[i] = factors[seeds[i]];
+    const std::size_t n = chosen.size(), stride = code_stride();
+    Buffer rows(n * stride);
+    std::vector<std::uint32_t> with(n);
+    std::vector<Slot> order(n);
+    std::iota(order.begin(), order.end(), Slot{0});
+    for (std::size_t i = 0; i < n; ++i) {
+        std::memcpy(rows.data() + i * stride, code(chosen[i]), stride);
+        with[i] = factors[chosen[i]];
     }
+    seeds = std::move(chosen);
+    seed_codes = std::move(rows);
+    seed_factors = std::move(with);
+    seed_order = std::move(order);
 }
 
 }  // namespace nearfield

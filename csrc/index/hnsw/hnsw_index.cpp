@@ -75,7 +75,7 @@ void HnswIndex::set_ef_search(std::size_t ef_search) {
 
 std::size_t HnswIndex::vector_bytes() const {
     const auto lock = shared();
-    constexpr std::size_t ids_and_places = 24;  // an id and its places, a code's factors
+    constexpr std::size_t ids_and_places = 20;  // an id and its places, a code's factors
     const std::size_t vector = params_.keeps_vectors ? graph_.vectors.stride() : 0;
     return vector + graph_.code_stride() + graph_.link_bytes() + ids_and_places;
 }

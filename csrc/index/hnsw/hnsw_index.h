@@ -72,9 +72,13 @@ class HnswIndex final : public Index {
     /// Gives each pair's first node a link to its second, if the rule keeps it.
     void link_back(std::vector<std::pair<Slot, Slot>>& pairs, const Run& run);
     std::vector<Slot> take_nodes(std::size_t n);
+    /// After a failure: links may lead to the first `led_to` nodes.
+    void give_back(const std::vector<Slot>& nodes, std::size_t led_to);
     void changed();
     // hnsw_remove.cpp
     void mend(const Run& run);
+    /// Once many are dead.
+    void mend_in_time(const Run& run);
     void replace_seeds();
     void reorder(const std::vector<Slot>& order);
     // hnsw_adapt.cpp

@@ -119,18 +119,30 @@ void HnswIndex::rebuild(const MatrixView& rows, const Slot* slots, const Run& ru
 
 std::vector<Slot> HnswIndex::take_nodes(std::size_t n) {
     const std::size_t reused = std::min(n, graph_.unused.size()), old = graph_.size();
-    graph_.resize(old + n - reused);
     std::vector<Slot> nodes(graph_.unused.end() - static_cast<std::ptrdiff_t>(reused),
                             graph_.unused.end());
+    nodes.resize(n);
+    for (std::size_t i = reused; i < n; ++i) nodes[i] = static_cast<Slot>(old + i - reused);
+    graph_.unused.reserve(old + n);
+    graph_.resize(old + n - reused);
     graph_.unused.resize(graph_.unused.size() - reused);
-    for (std::size_t node = old; node < graph_.size(); ++node)
-        nodes.push_back(static_cast<Slot>(node));
     return nodes;
 }
 
+void HnswIndex::give_back(const std::vector<Slot>& nodes, std::size_t led_to) {
+    for (const Slot node : nodes) graph_.slots[node] = no_slot;
+    graph_.dead += led_to;
+    for (std::size_t i = led_to; i < nodes.size(); ++i) {
+        if (graph_.linked) graph_.set_links(nodes[i], nullptr, 0);
+        graph_.unused.push_back(nodes[i]);
+    }
+    // Some may have taken the places of links that were the only way to a node.
+    if (led_to > 0) unconnected_ = graph_.size();
+}
+
 void HnswIndex::append(const MatrixView& rows, const Slot* slots) {
-    const std::vector<Slot> nodes = take_nodes(rows.rows);
     std::vector<float> prepared(space_.dim());
+    const std::vector<Slot> nodes = take_nodes(rows.rows);
     ScalarCodes::Scratch scratch;
     for (std::size_t i = 0; i < rows.rows; ++i) {
         graph_.put(nodes[i], space_.prepare(rows.row(i), prepared.data()), scratch);
@@ -143,33 +155,27 @@ void HnswIndex::insert(const MatrixView& rows, const Slot* slots, const Run& run
     const std::vector<Slot> nodes = take_nodes(rows.rows);
     // Small enough that what a batch cannot see of itself does not matter.
     const std::size_t batch = std::clamp(live_nodes() / 16, std::size_t{1}, nodes_a_batch);
-    std::size_t linked = 0;
+    std::size_t end = 0;  // of the nodes that links may lead to
     try {
-        for (std::size_t begin = 0; begin < rows.rows; begin += batch) {
-            const std::size_t end = std::min(rows.rows, begin + batch);
+        for (std::size_t begin = 0; begin < rows.rows; begin = end) {
+            end = std::min(rows.rows, begin + batch);
             const auto first = nodes.begin() + static_cast<std::ptrdiff_t>(begin);
             for (std::size_t i = begin; i < end; ++i) graph_.slots[nodes[i]] = slots[i];
             insert_batch(rows.slice(begin, end),
                          {first, first + static_cast<std::ptrdiff_t>(end - begin)}, run);
-            linked = end;
             if (run.tick) run.tick(end, rows.rows);
         }
-    } catch (...) {
-        // Links may lead to the first `linked`; nothing leads to the others.
-        for (const Slot node : nodes) graph_.slots[node] = no_slot;
-        graph_.dead += linked;
-        for (std::size_t i = linked; i < nodes.size(); ++i) {
-            graph_.set_links(nodes[i], nullptr, 0);
-            graph_.unused.push_back(nodes[i]);
+        if ((unconnected_ + rows.rows) * 16 >= graph_.size()) {
+            connect(graph_);
+            unconnected_ = 0;
+        } else {
+            unconnected_ += rows.rows;
         }
+    } catch (...) {
+        give_back(nodes, end);
         throw;
     }
     for (std::size_t i = 0; i < rows.rows; ++i) node_of_[slots[i]] = nodes[i];
-    unconnected_ += rows.rows;
-    if (unconnected_ * 16 >= graph_.size()) {
-        connect(graph_);
-        unconnected_ = 0;
-    }
 }
 
 void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& nodes,
@@ -290,7 +296,7 @@ void HnswIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run
     insert(rows, slots, quiet);
     for (const Slot node : old) graph_.slots[node] = no_slot;
     graph_.dead += old.size();
-    if (graph_.dead * 10 > graph_.size()) mend(quiet);
+    mend_in_time(quiet);
 }
 
 }  // namespace nearfield

@@ -1,5 +1,7 @@
 #include <algorithm>
-#include <cstring>
+#include <functional>
+#include <new>
+#include <utility>
 
 #include "core/thread_pool.h"
 #include "index/hnsw/connect.h"
@@ -18,6 +20,15 @@ constexpr std::size_t most_dead_share = 10;
 
 void HnswIndex::remove_slots(const Slot* slots, std::size_t n, const Run& run) {
     changed();
+    if (graph_.linked && n == live_nodes()) {
+        Column<Slot> nowhere;
+        nowhere.resize(node_of_.size(), no_slot);
+        graph_ = Graph(space_, params_);
+        node_of_ = std::move(nowhere);
+        built_ = unconnected_ = 0;
+        return;
+    }
+    graph_.unused.reserve(graph_.size());
     for (std::size_t i = 0; i < n; ++i) {
         const Slot node = node_of_[slots[i]];
         node_of_[slots[i]] = no_slot;
@@ -26,12 +37,16 @@ void HnswIndex::remove_slots(const Slot* slots, std::size_t n, const Run& run) {
     }
     if (!graph_.linked) return;
     graph_.dead += n;
-    if (live_nodes() == 0) {
-        graph_ = Graph(space_, params_);
-        built_ = unconnected_ = 0;
-    } else if (graph_.dead * most_dead_share > graph_.size()) {
-        // No interrupt is heard from here: the ids are gone already.
-        mend(Run{run.threads, nullptr});
+    // No interrupt is heard from here: the vectors are gone already.
+    mend_in_time(Run{run.threads, nullptr});
+}
+
+void HnswIndex::mend_in_time(const Run& run) {
+    if (graph_.dead * most_dead_share <= graph_.size()) return;
+    try {
+        mend(run);
+    } catch (const std::bad_alloc&) {
+        // Searches go on walking through the dead; the next change tries again.
     }
 }
 
@@ -41,6 +56,7 @@ void HnswIndex::mend(const Run& run) {
     const std::size_t n = graph_.size();
     std::vector<bool> spare(n, false);
     for (const Slot node : graph_.unused) spare[node] = true;
+    graph_.unused.reserve(n);
     const std::size_t pieces = (n + nodes_a_piece - 1) / nodes_a_piece;
     std::vector<std::vector<std::pair<Slot, std::vector<Slot>>>> mended(pieces);
     parallel_for(run, n, nodes_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
@@ -84,6 +100,7 @@ void HnswIndex::mend(const Run& run) {
                 if (std::find(old, old + graph_.degree, to) == old + graph_.degree)
                     pairs.emplace_back(to, node);
         }
+    unconnected_ = n;  // until the way to each is made sure of again
     for (const auto& piece : mended)
         for (const auto& [node, links] : piece) graph_.set_links(node, links.data(), links.size());
     link_back(pairs, run);
@@ -138,17 +155,17 @@ void HnswIndex::compact_slots(const std::vector<Slot>& old_slots, const Run& run
     std::vector<Slot> kept;
     for (Slot node = 0; node < graph_.size(); ++node)
         if (graph_.live(node)) kept.push_back(node);
-    graph_.reorder(kept);
-    node_of_.assign(old_slots.size(), no_slot);
-    std::vector<Slot> slot_at;  // by old slot
-    for (std::size_t slot = 0; slot < old_slots.size(); ++slot) {
-        if (slot_at.size() <= old_slots[slot]) slot_at.resize(old_slots[slot] + 1, no_slot);
+    std::vector<Slot> slot_at(node_of_.size(), no_slot);  // by old slot
+    for (std::size_t slot = 0; slot < old_slots.size(); ++slot)
         slot_at[old_slots[slot]] = static_cast<Slot>(slot);
-    }
+    Column<Slot> node_of;
+    node_of.resize(old_slots.size(), no_slot);
+    graph_.reorder(kept);
     for (Slot node = 0; node < graph_.size(); ++node) {
         graph_.slots[node] = slot_at[graph_.slots[node]];
-        node_of_[graph_.slots[node]] = node;
+        node_of[graph_.slots[node]] = node;
     }
+    node_of_ = std::move(node_of);
 }
 
 }  // namespace nearfield

@@ -97,10 +97,9 @@ void InvertedLists::remove(Slot list, std::size_t place) {
     InvertedList& from = lists_[list];
     own(from);
     const std::size_t last = from.size() - 1;
-    std::vector<std::uint8_t> code(codes_->code_size());
     Factors factors;
-    read(list, last, code.data(), factors);
-    write(from, place, code.data(), factors);
+    read(list, last, moved_.data(), factors);
+    write(from, place, moved_.data(), factors);
     from.slots[place] = from.slots[last];
     truncate(list, last);
 }
@@ -108,10 +107,9 @@ void InvertedLists::remove(Slot list, std::size_t place) {
 void InvertedLists::truncate(Slot list, std::size_t n) {
     InvertedList& from = lists_[list];
     own(from);
-    const std::vector<std::uint8_t> none(codes_->code_size(), 0);
     const std::size_t kept = blocks_for(n);
     for (std::size_t place = n; place < std::min(from.size(), kept * rows); ++place)
-        codes_->pack(none.data(), place % rows, block(from, place));
+        codes_->pack(blank_.data(), place % rows, block(from, place));
     from.blocks.resize(kept * codes_->block_bytes());
     from.rows.resize(n * codes_->row_bytes());
     each_factor(from, [&](auto& column, auto, auto) { column.resize(n); });
@@ -119,10 +117,9 @@ void InvertedLists::truncate(Slot list, std::size_t n) {
 }
 
 void InvertedLists::rename(const std::vector<Slot>& new_slots) {
-    for (InvertedList& list : lists_) {
-        own(list);
+    for (InvertedList& list : lists_) own(list);
+    for (InvertedList& list : lists_)
         for (Slot& slot : list.slots) slot = new_slots[slot];
-    }
 }
 
 std::size_t InvertedLists::code_bytes() const {

@@ -29,7 +29,8 @@ class InvertedLists {
     using Factors = ResidualCodes::Factors;
 
     InvertedLists() = default;
-    InvertedLists(std::size_t n, const BlockCodes& codes) : codes_(&codes), lists_(n) {}
+    InvertedLists(std::size_t n, const BlockCodes& codes)
+        : codes_(&codes), lists_(n), blank_(codes.code_size(), 0), moved_(codes.code_size()) {}
 
     std::size_t size() const { return lists_.size(); }
     const InvertedList& operator[](std::size_t list) const { return lists_[list]; }
@@ -41,10 +42,12 @@ class InvertedLists {
     void append(Slot list, Slot slot, const std::uint8_t* code, const Factors& factors);
     /// Place of a slot in its list; throws CorruptIndex unless the list holds it.
     std::size_t find(Slot list, Slot slot) const;
+    /// Makes the list ready for remove() and truncate(), which then cannot fail.
+    void unshare(Slot list) { own(lists_[list]); }
     void remove(Slot list, std::size_t place);
     /// Drops all but the first n entries.
     void truncate(Slot list, std::size_t n);
-    /// Names slots anew: new_slots[old].
+    /// Names slots anew: new_slots[old]. May throw, changing nothing.
     void rename(const std::vector<Slot>& new_slots);
     void read(Slot list, std::size_t place, std::uint8_t* code, Factors& factors) const;
 
@@ -75,6 +78,7 @@ class InvertedLists {
 
     const BlockCodes* codes_ = nullptr;
     std::vector<InvertedList> lists_;
+    std::vector<std::uint8_t> blank_, moved_;  // codes: of nothing, and of one that changes places
 };
 
 }  // namespace nearfield

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "core/column.h"
@@ -28,10 +29,17 @@ void IvfIndex::reserve_slots(std::size_t slots) {
 }
 
 void IvfIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
+    append(rows, slots, true, run);
+}
+
+void IvfIndex::append(const MatrixView& rows, const Slot* slots, bool with_vectors,
+                      const Run& run) {
     std::vector<std::size_t> before(lists_.size());
     for (std::size_t i = 0; i < before.size(); ++i) before[i] = lists_[i].size();
+    std::vector<Slot> lists_before(rows.rows);
+    for (std::size_t i = 0; i < rows.rows; ++i) lists_before[i] = list_of_[slots[i]];
     try {
-        append(rows, slots, run);
+        code(rows, slots, with_vectors, run);
         if (rows.rows * trim_share >= ids_map().size())
             parallel_for(Run{run.threads, nullptr}, lists_.size(), 16,
                          [&](std::size_t from, std::size_t to, std::size_t) {
@@ -41,13 +49,13 @@ void IvfIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& ru
     } catch (...) {
         for (std::size_t i = 0; i < before.size(); ++i)
             if (lists_[i].size() > before[i]) lists_.truncate(static_cast<Slot>(i), before[i]);
-        for (std::size_t i = 0; i < rows.rows; ++i) list_of_[slots[i]] = no_slot;
+        for (std::size_t i = 0; i < rows.rows; ++i) list_of_[slots[i]] = lists_before[i];
         throw;
     }
 }
 
 /// A chunk at a time: into the frame, to lists, to codes; then each list takes its own.
-void IvfIndex::append(const MatrixView& rows, const Slot* slots, const Run& run) {
+void IvfIndex::code(const MatrixView& rows, const Slot* slots, bool with_vectors, const Run& run) {
     const std::size_t dim = space_.dim(), size = codes_.blocks().code_size();
     std::vector<float> scratch, framed;
     std::vector<Slot> assigned(rows_at_once), order;
@@ -72,7 +80,8 @@ void IvfIndex::append(const MatrixView& rows, const Slot* slots, const Run& run)
             for (std::size_t i = from; i < to; ++i) {
                 factors[i] = codes_.encode(view.row(i), finder_->centroid(assigned[i]),
                                            &code_rows[i * size], two.data());
-                if (params_.rerank) vectors_.put(slots[first + i], ready.row(i));
+                if (with_vectors && params_.rerank)
+                    vectors_.put(slots[first + i], ready.row(i));
             }
         });
         begin.assign(lists_.size() + 1, 0);
@@ -96,20 +105,31 @@ void IvfIndex::append(const MatrixView& rows, const Slot* slots, const Run& run)
     if (run.tick) run.tick(rows.rows, rows.rows);
 }
 
-void IvfIndex::drop(Slot slot) {
-    const Slot list = list_of_[slot];
-    lists_.remove(list, lists_.find(list, slot));
-    list_of_[slot] = no_slot;
+std::vector<IvfIndex::Entry> IvfIndex::find_entries(const Slot* slots, std::size_t n) {
+    std::vector<Entry> entries(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        const Slot list = list_of_[slots[i]];
+        entries[i] = {list, lists_.find(list, slots[i])};
+        lists_.unshare(list);
+    }
+    // The last of a list takes a removed one's place: from the back, the places before stay true.
+    std::sort(entries.begin(), entries.end(), std::greater<>());
+    return entries;
 }
 
 void IvfIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
-    for (std::size_t i = 0; i < rows.rows; ++i) drop(slots[i]);
-    // No interrupt is heard from here: the old codes are gone.
-    append(rows, slots, Run{run.threads, nullptr});
+    const std::vector<Entry> old = find_entries(slots, rows.rows);
+    std::vector<float> scratch(space_.dim());
+    append(rows, slots, false, run);
+    // All or nothing: what may fail or be interrupted is done.
+    for (const auto& [list, place] : old) lists_.remove(list, place);
+    for (std::size_t i = 0; params_.rerank && i < rows.rows; ++i)
+        vectors_.put(slots[i], space_.prepare(rows.row(i), scratch.data()));
 }
 
 void IvfIndex::remove_slots(const Slot* slots, std::size_t n, const Run&) {
-    for (std::size_t i = 0; i < n; ++i) drop(slots[i]);
+    for (const auto& [list, place] : find_entries(slots, n)) lists_.remove(list, place);
+    for (std::size_t i = 0; i < n; ++i) list_of_[slots[i]] = no_slot;
 }
 
 void IvfIndex::compact_slots(const std::vector<Slot>& old_slots, const Run&) {

@@ -81,8 +81,12 @@ class IvfIndex final : public Index {
     void require_trained(const char* what) const;
     void learn_limits(const MatrixView& rows, const Run& run);
     // ivf_add.cpp
-    void append(const MatrixView& rows, const Slot* slots, const Run& run);
-    void drop(Slot slot);
+    using Entry = std::pair<Slot, std::size_t>;  // a list, a place in it
+    /// Adds entries; after a failure there are none of them.
+    void append(const MatrixView& rows, const Slot* slots, bool with_vectors, const Run& run);
+    void code(const MatrixView& rows, const Slot* slots, bool with_vectors, const Run& run);
+    /// In an order in which they may be removed, which then cannot fail.
+    std::vector<Entry> find_entries(const Slot* slots, std::size_t n);
 
     IvfParams params_;
     ResidualCodes codes_;

@@ -124,7 +124,7 @@ def estimate(
         )
     if "centroids" in parts:
         parts["centroids"] = round(measured["centroids"] * lists / lists_made)
-    row_ids = 12 * n + math.ceil(n / 8)  # the id, room to free it, a bit to say that it lives
+    row_ids = 8 * n + math.ceil(n / 8)  # the id, and a bit to say that it lives
     parts["ids"] = row_ids + (_id_table(n) if own_ids else 0)
     total = sum(parts.values())
     growth = (math.log(max(n, 2)) / math.log(max(rows, 2))) ** GROWTH[kind] if rows else 1.0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nearfield.formats.cursor import Cursor
 
-__all__ = ["ProductCodes", "ScalarCodes", "pair_nibbles", "scalar_width"]
+__all__ = ["ProductCodes", "ScalarCodes", "codes_of_lists", "pair_nibbles", "scalar_width"]
 
 _8_BIT, _4_BIT, _8_BIT_UNIFORM, _4_BIT_UNIFORM, _FLOAT16 = 0, 1, 2, 3, 4
 _8_BIT_DIRECT, _BFLOAT16, _8_BIT_SIGNED = 5, 7, 8
@@ -118,3 +118,27 @@ class ProductCodes(NamedTuple):
                 chosen = bits.reshape(len(rows), parts, self.bits) @ weights
             out[begin : begin + len(rows)] = self.centroids[np.arange(parts), chosen]
         return out.reshape(len(codes), parts * sub)
+
+
+def codes_of_lists(
+    file: Cursor, kind: str, dim: int
+) -> tuple[ScalarCodes | ProductCodes | None, bool]:
+    """Read past the direct map: how lists code their vectors, and whether residuals of centroids.
+
+    No codes are float32 values.
+    """
+    hashed = file.between("B", "the direct map", 0, 2) == 2
+    file.vector("<i8", "the direct map")
+    if hashed:
+        file.vector("u1", "the direct map", 16)
+    codes: ScalarCodes | ProductCodes | None = None
+    residual = False
+    if kind == "IwPQ":
+        residual = bool(file.between("B", "by_residual", 0, 1))
+        file.take("Q", "code_size")
+        codes = ProductCodes.read(file, dim)
+    elif kind == "IwSq":
+        codes = ScalarCodes.read(file, dim)
+        file.take("Q", "code_size")
+        residual = bool(file.between("B", "by_residual", 0, 1))
+    return codes, residual

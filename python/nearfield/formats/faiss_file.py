@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nearfield.errors import IncompatibleVersion
 from nearfield.flat import Flat
 from nearfield.formats.cursor import Cursor
-from nearfield.formats.faiss_codes import ProductCodes, ScalarCodes
+from nearfield.formats.faiss_codes import ProductCodes, ScalarCodes, codes_of_lists
 from nearfield.hnsw import HNSW
 
 __all__ = ["list_sizes", "read_faiss"]
@@ -226,20 +226,7 @@ def _lists(file: Cursor, kind: str, depth: int) -> _Part:
     centroids = _read(file, depth + 1).vectors
     if centroids.shape != (nlist, head.dim):
         raise file.broken(f"centroids must be {nlist} x {head.dim}, got {centroids.shape}")
-    hashed = file.between("B", "the direct map", 0, 2) == 2
-    file.vector("<i8", "the direct map")
-    if hashed:
-        file.vector("u1", "the direct map", 16)
-    codes: ScalarCodes | ProductCodes | None = None
-    residual = False
-    if kind == "IwPQ":
-        residual = bool(file.between("B", "by_residual", 0, 1))
-        file.take("Q", "code_size")
-        codes = ProductCodes.read(file, head.dim)
-    elif kind == "IwSq":
-        codes = ScalarCodes.read(file, head.dim)
-        file.take("Q", "code_size")
-        residual = bool(file.between("B", "by_residual", 0, 1))
+    codes, residual = codes_of_lists(file, kind, head.dim)
     width = codes.width if codes else 4 * head.dim
     vectors = np.empty((head.n, head.dim), np.float32)
     ids = np.empty(head.n, np.int64)

@@ -20,7 +20,7 @@ from nearfield.compat.faiss.lists import (
 from nearfield.compat.faiss.names import native_metric
 from nearfield.compat.faiss.states import Product, product_index, with_lists
 from nearfield.formats.cursor import Cursor
-from nearfield.formats.faiss_codes import ProductCodes, ScalarCodes
+from nearfield.formats.faiss_codes import ProductCodes, ScalarCodes, codes_of_lists
 from nearfield.formats.faiss_file import list_sizes
 
 if TYPE_CHECKING:
@@ -61,20 +61,7 @@ def read_lists(file: Cursor, kind: str, head: Head, read_inner: Callable[[], Any
     quantizer = read_inner()
     if quantizer.d != head.d or quantizer.ntotal != (nlist if head.trained else quantizer.ntotal):
         raise file.broken(f"centroids must be {nlist} x {head.d}")
-    hashed = file.between("B", "the direct map", 0, 2) == 2
-    file.vector("<i8", "the direct map")
-    if hashed:
-        file.vector("u1", "the direct map", 16)
-    learned: ScalarCodes | ProductCodes | None = None
-    residual = False
-    if kind == "IwPQ":
-        residual = bool(file.between("B", "by_residual", 0, 1))
-        file.take("Q", "code_size")
-        learned = ProductCodes.read(file, head.d)
-    elif kind == "IwSq":
-        learned = ScalarCodes.read(file, head.d)
-        file.take("Q", "code_size")
-        residual = bool(file.between("B", "by_residual", 0, 1))
+    learned, residual = codes_of_lists(file, kind, head.d)
     ids, rows = _contents(file, nlist, head.n, learned.width if learned else 4 * head.d)
     index = _made(head, quantizer, nlist, learned, residual)
     index.nprobe = nprobe
