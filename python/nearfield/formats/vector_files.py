@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike, NDArray
 
 from nearfield.arrays import as_matrix
+from nearfield.formats.whole import whole_file
 from nearfield.ids import as_int_ids, as_names
 
 __all__ = ["VectorFile", "read_vectors", "write_vectors"]
@@ -106,13 +107,8 @@ def write_vectors(path: str | os.PathLike[str], vectors: ArrayLike, ids: Any | N
             raise ValueError(message)
         if file.suffix in (".npy", ".fvecs", ".bvecs"):
             raise ValueError(f"ids must be None for {file.suffix}, which has no place for them")
-    # `file` with a suffix of its own after it, so that writers that look at names are content.
-    temporary = file.with_name(f"{file.stem}.tmp-{os.getpid()}{file.suffix}")
-    try:
+    with whole_file(file) as temporary:
         writers[file.suffix](temporary, matrix, kept)
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_index(path: Path) -> tuple[NDArray[Any], Any]:

@@ -1,11 +1,13 @@
 """Vectors to files of every format and back."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 import nearfield as nf
+from nearfield.formats.whole import whole_file
 
 PLAIN = (".npy", ".fvecs", ".bvecs")
 NAMED = (".jsonl", ".safetensors", ".parquet", ".arrow")
@@ -141,3 +143,23 @@ def test_arrow_columns_that_are_no_vectors_are_refused(tmp_path):
     feather.write_feather(lists, tmp_path / "a.arrow")
     found = nf.read_vectors(tmp_path / "a.arrow")
     assert (found.vectors.tolist(), found.ids) == ([[1, 2], [3, 4]], ["x", "y"])
+
+
+def test_a_file_is_replaced_whole_through_a_link_or_written_to_as_a_pipe(tmp_path):
+    (tmp_path / "held").write_bytes(b"before")
+    (tmp_path / "link").symlink_to("held")
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        whole_file(tmp_path / "link") as path,
+        path.open("wb") as file,
+    ):
+        file.write(b"half")
+        raise RuntimeError("stop")
+    assert (tmp_path / "link").read_bytes() == b"before"
+    with whole_file(tmp_path / "link") as path:
+        path.write_bytes(b"after")
+    assert (tmp_path / "held").read_bytes() == b"after"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["held", "link"]
+    os.mkfifo(tmp_path / "pipe")
+    with whole_file(tmp_path / "pipe") as path:
+        assert path == tmp_path / "pipe"

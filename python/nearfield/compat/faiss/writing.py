@@ -6,7 +6,6 @@ import io
 import math
 import os
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from nearfield.compat.faiss.wrappers import (
 )
 from nearfield.formats.faiss_codes import pair_nibbles
 from nearfield.formats.layers import as_layers
+from nearfield.formats.whole import whole_file
 
 __all__ = ["serialize_index", "serialize_index_binary", "write_index", "write_index_binary"]
 
@@ -58,7 +58,7 @@ def write_index(index: Any, f: Any, io_flags: int = 0) -> None:
         _Writer(f).index(index)
         return
     try:
-        with Path(f).open("wb") as file:
+        with whole_file(f) as temporary, temporary.open("wb") as file:
             _Writer(file).index(index)
     except OSError as error:
         raise RuntimeError(f"could not open {os.fspath(f)} for writing: {error}") from error

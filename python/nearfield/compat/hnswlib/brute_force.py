@@ -27,6 +27,7 @@ from nearfield.compat.hnswlib.arguments import (
 from nearfield.compat.hnswlib.filtering import Allow, search_filtered
 from nearfield.flat import Flat
 from nearfield.formats.cursor import Cursor
+from nearfield.formats.whole import whole_file
 
 __all__ = ["BFIndex"]
 
@@ -114,7 +115,7 @@ class BFIndex:
         rows = np.zeros((len(ids), element), np.uint8)
         rows[:, : element - 8] = native.get(ids).view(np.uint8)
         rows[:, element - 8 :] = ids[:, None].view(np.uint8)
-        with Path(path_to_index).open("wb") as file:
+        with whole_file(path_to_index) as temporary, temporary.open("wb") as file:
             file.write(struct.pack("<3Q", self._max_elements, element, len(ids)))
             file.write(rows.tobytes())
             file.truncate(24 + self._max_elements * element)

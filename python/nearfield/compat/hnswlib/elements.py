@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from nearfield.errors import UnknownId
 from nearfield.formats.hnswlib_file import HnswlibRows, read_rows
 from nearfield.formats.hnswlib_writer import file_size, write_rows
 from nearfield.formats.layers import as_layers
+from nearfield.formats.whole import whole_file
 from nearfield.hnsw import HNSW
 from nearfield.persistence import from_bytes, to_bytes
 
@@ -144,7 +144,7 @@ class Elements:
             vectors, labels, deleted, self.max_elements, self.M, self.ef_construction
         )
         layers = as_layers(graph, self.M, self.seed)
-        with Path(path).open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             write_rows(file, held, layers)
 
     @classmethod

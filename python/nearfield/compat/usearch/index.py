@@ -6,7 +6,6 @@ import io
 import math
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from nearfield.compat.usearch.searching import as_batch, as_matches, exact_among
 from nearfield.compat.usearch.sources import is_missing, read_source
 from nearfield.formats.layers import as_layers
 from nearfield.formats.usearch_file import UsearchFile, write_usearch
+from nearfield.formats.whole import whole_file
 from nearfield.hnsw import HNSW
 from nearfield.index import Neighbors
 
@@ -360,7 +360,7 @@ class Index(Facts):
             held = io.BytesIO()
             write_usearch(held, self._contents(), layers)
             return held.getvalue()
-        with Path(path).open("wb") as file:
+        with whole_file(path) as temporary, temporary.open("wb") as file:
             write_usearch(file, self._contents(), layers)
         return None
 
