@@ -31,14 +31,19 @@ Sweep = list[tuple[int, Callable[[Floats], Any]]]
 
 
 def nearfield_sweeps(
-    base: Floats, metric: str, threads: int, bits: int = 4, rerank: str = "float16"
+    base: Floats,
+    metric: str,
+    threads: int,
+    bits: int = 4,
+    rerank: str = "float16",
+    soar: bool = False,
 ) -> Iterator[tuple[str, Sweep]]:
-    index = nf.IVFPQ(base.shape[1], metric, bits=bits, rerank=rerank)
+    index = nf.IVFPQ(base.shape[1], metric, bits=bits, rerank=rerank, soar=soar)
     index.train(base)
     index.add(base)
     size = index.stats()["bytes"]["total"] / len(base)
     yield (
-        f"IVFPQ nlist={index.nlist} bits={bits} {rerank} ({size:.0f} B a vector)",
+        f"IVFPQ nlist={index.nlist} bits={bits} {rerank}{' soar' * soar} ({size:.0f} B a vector)",
         [
             (p, lambda rows, p=p: index.search(rows, 10, nprobe=p, threads=threads).ids)
             for p in PROBES
@@ -145,7 +150,7 @@ def main() -> None:
     parser.add_argument("--one", action="store_true", help="one query a call")
     parser.add_argument("--only", nargs="+", help="names of those to ask")
     parser.add_argument("--variants", nargs="+", default=["4:float16", "4:int8"],
-                        help="bits and rerank of ours")  # fmt: skip
+                        help="bits, rerank and perhaps soar of ours")  # fmt: skip
     arguments = parser.parse_args()
     base = np.ascontiguousarray(np.load(arguments.base)[: arguments.limit], np.float32)
     queries = np.ascontiguousarray(np.load(arguments.queries)[-1000:], np.float32)
@@ -158,8 +163,10 @@ def main() -> None:
     sweeps: dict[str, list[tuple[str, Sweep]]] = {}
     makers: dict[str, Callable[..., Iterator[tuple[str, Sweep]]]] = {}
     for variant in arguments.variants:
-        bits, rerank = variant.split(":")
-        makers[f"nearfield {variant}"] = partial(nearfield_sweeps, bits=int(bits), rerank=rerank)
+        bits, rerank, *rest = variant.split(":")
+        makers[f"nearfield {variant}"] = partial(
+            nearfield_sweeps, bits=int(bits), rerank=rerank, soar=rest == ["soar"]
+        )
     makers |= {"faiss": faiss_sweeps, "scann": scann_sweeps, "rabitq": rabitq_sweeps}
     for name, make in makers.items():
         if arguments.only and name.split()[0] not in arguments.only:

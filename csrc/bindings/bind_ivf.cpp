@@ -21,7 +21,7 @@ struct IvfArguments {
     py::ssize_t nprobe;
     std::string codes;
     int bits;
-    bool opq;
+    bool opq, soar;
     std::optional<std::string> rerank;
     std::uint64_t seed;
 };
@@ -36,6 +36,7 @@ std::unique_ptr<IvfIndex> make_ivf(std::size_t dim, const char* metric, const Iv
     if (given.pq_m) params.codes.m = as_size("pq_m", *given.pq_m, 1);
     params.codes.opq = given.opq;
     params.codes.seed = given.seed;
+    params.soar = given.soar;
     params.rerank.reset();
     if (given.rerank) params.rerank = parse_dtype(*given.rerank);
     return std::make_unique<IvfIndex>(Space(dim, metric), params);
@@ -47,15 +48,16 @@ void bind_ivf(py::module_& m) {
     py::class_<IvfIndex, Index>(m, "IvfIndex")
         .def(py::init([](std::size_t dim, const char* metric, std::optional<py::ssize_t> nlist,
                          py::ssize_t nprobe, std::string codes, int bits,
-                         std::optional<py::ssize_t> pq_m, bool opq,
+                         std::optional<py::ssize_t> pq_m, bool opq, bool soar,
                          std::optional<std::string> rerank, std::optional<py::ssize_t> candidates,
                          std::uint64_t seed) {
                  return make_ivf(dim, metric,
-                                 {nlist, pq_m, candidates, nprobe, std::move(codes), bits, opq,
+                                 {nlist, pq_m, candidates, nprobe, std::move(codes), bits, opq, soar,
                                   std::move(rerank), seed});
              }),
              py::arg("dim"), py::arg("metric"), py::arg("nlist"), py::arg("nprobe"),
-             py::arg("codes"), py::arg("bits"), py::arg("pq_m"), py::arg("opq"), py::arg("rerank"),
+             py::arg("codes"), py::arg("bits"), py::arg("pq_m"), py::arg("opq"), py::arg("soar"),
+             py::arg("rerank"),
              py::arg("candidates"), py::arg("seed"))
         .def(
             "train",
@@ -67,6 +69,7 @@ void bind_ivf(py::module_& m) {
             },
             py::arg("sample"), py::arg("threads"), py::arg("progress"))
         .def_property_readonly("trained", &IvfIndex::trained)
+        .def_property_readonly("soar", [](const IvfIndex& index) { return index.params().soar; })
         .def_property_readonly("nlist", &IvfIndex::nlist)
         .def_property("nprobe", &IvfIndex::nprobe, [](IvfIndex& index, py::ssize_t nprobe) {
             const std::size_t value = as_size("nprobe", nprobe, 1);

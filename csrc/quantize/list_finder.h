@@ -46,6 +46,12 @@ class ListFinder {
     /// lists[i]: where row i (of `rows`, (n, dim)) goes.
     void assign(const MatrixView& rows, Slot* lists, const Run& run) const;
 
+    /// seconds[i]: another list for row i, that of lists[i] left aside: of those near it the one
+    /// whose residual r' has the least |r'|^2 + w (r'.r)^2 / |r|^2, r being what the first leaves,
+    /// so that errors of the two are unlike (SOAR: Sun et al., NeurIPS 2023). Needs two lists.
+    void assign_second(const MatrixView& rows, const Slot* lists, Slot* seconds,
+                       const Run& run) const;
+
     /// Bytes of a query (query_width,) of values (dim,).
     IntQuery encode(const float* values, std::int8_t* out) const;
     struct Scratch {
@@ -63,6 +69,10 @@ class ListFinder {
     std::size_t bytes() const;
 
   private:
+    Slot second_of(const float* row, Slot first, const NearestPool& near) const;
+    /// As rank(), all lists compared as a matrix.
+    void rank_all(const std::int8_t* codes, const IntQuery* queries, std::size_t m,
+                  NearestPool* best, Scratch& scratch) const;
     void rank_part(const std::int8_t* code, const IntQuery& query, std::size_t begin,
                    std::size_t end, NearestPool& best, Scratch& scratch) const;
     void rank_groups(const std::int8_t* code, const IntQuery& query, NearestPool& best,

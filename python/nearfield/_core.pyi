@@ -138,6 +138,7 @@ class IvfIndex(Index):
         bits: int,
         pq_m: int | None,
         opq: bool,
+        soar: bool,
         rerank: str | None,
         candidates: int | None,
         seed: int,
@@ -145,6 +146,8 @@ class IvfIndex(Index):
     def train(self, sample: ArrayLike, threads: int, progress: _Report) -> None: ...
     @property
     def trained(self) -> bool: ...
+    @property
+    def soar(self) -> bool: ...
     @property
     def nlist(self) -> int: ...
     @property

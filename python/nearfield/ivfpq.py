@@ -49,6 +49,10 @@ class IVFPQ(Index):
         Groups of "pq"; None takes one for two dimensions where that divides.
     opq : bool, default False
         Whether "pq" also learns a rotation: better codes, training takes longer.
+    soar : bool, default False
+        Whether every vector lies in a second list too, chosen so that a query that the first does
+        not suit finds it there: fewer lists to open for the same recall, for twice the codes. It
+        pays for queries that come one at a time, and more where they are unlike the vectors.
     rerank : {"float16", "float32", "bfloat16", "int8"} or None, default "float16"
         How vectors are stored to rank the best by; distances returned are exact for what is stored.
         None stores codes alone, and distances are estimates.
@@ -70,7 +74,7 @@ class IVFPQ(Index):
     References
     ----------
     .. [1] Jegou, Douze & Schmid, Product quantization, PAMI 2011. [2] Gao & Long, RaBitQ, SIGMOD
-       2024. [3] Andre, Kermarrec & Le Scouarnec, VLDB 2015.
+       2024. [3] Andre, Kermarrec & Le Scouarnec, VLDB 2015. [4] Sun et al., SOAR, NeurIPS 2023.
 
     Examples
     --------
@@ -97,6 +101,7 @@ class IVFPQ(Index):
         bits: int = 4,
         pq_m: int | None = None,
         opq: bool = False,
+        soar: bool = False,
         rerank: str | None = "float16",
         rerank_from: NDArray[Any] | Callable[[NDArray[np.int64]], ArrayLike] | None = None,
         candidates: int | None = None,
@@ -108,12 +113,12 @@ class IVFPQ(Index):
         self._core: _core.IvfIndex
         super().__init__(
             _core.IvfIndex(
-                dim, metric, nlist, nprobe, codes, bits, pq_m, opq, rerank, candidates, seed
+                dim, metric, nlist, nprobe, codes, bits, pq_m, opq, soar, rerank, candidates, seed
             )
         )
         self._params = {
             "dim": dim, "metric": metric, "nlist": nlist, "codes": codes, "bits": bits,
-            "pq_m": pq_m, "opq": opq, "rerank": rerank, "rerank_from": rerank_from,
+            "pq_m": pq_m, "opq": opq, "soar": soar, "rerank": rerank, "rerank_from": rerank_from,
             "candidates": candidates, "seed": seed,
         }  # fmt: skip
         self._candidates = candidates
@@ -126,7 +131,8 @@ class IVFPQ(Index):
         index = cls.__new__(cls)
         Index.__init__(index, core)
         found = {**fields, **given, "rerank": rerank, "opq": opq, "rerank_from": None}
-        index._params = {name: found[name] for name in (*cls._SAVED_PARAMS, "rerank_from")}
+        found["soar"] = index._core.soar
+        index._params = {name: found[name] for name in (*cls._SAVED_PARAMS, "soar", "rerank_from")}
         index._rows = None
         index._candidates = given["candidates"]
         return index

@@ -36,6 +36,7 @@ const IvfParams& checked(const IvfParams& params) {
             ", got ", params.nlist);
     require(params.candidates <= IvfIndex::most_candidates, "candidates must be at most ",
             IvfIndex::most_candidates, ", got ", params.candidates);
+    require(!params.soar || params.nlist != 1, "nlist must be at least 2 with soar, got 1");
     checked_nprobe(params.nprobe);
     return params;
 }
@@ -94,6 +95,7 @@ void IvfIndex::train(const MatrixView& sample, const Run& run) {
     const std::size_t dim = space_.dim(), n = sample.rows;
     const std::size_t k = params_.nlist != 0 ? params_.nlist : std::min(n, default_nlist(n));
     require(k <= n, "nlist must be at most the number of training vectors (", n, "), got ", k);
+    require(!params_.soar || k > 1, "nlist must be at least 2 with soar, got ", k);
 
     std::vector<float> scratch;
     const MatrixView ready = space_.prepare(sample, scratch);
@@ -179,7 +181,7 @@ void IvfIndex::get_row(Slot slot, float* out) const {
         vectors_.get(slot, out);
         return;
     }
-    const Slot list = list_of_[slot];
+    const Slot list = of_[0][slot];
     std::vector<std::uint8_t> code(codes_.blocks().code_size());
     InvertedLists::Factors factors;
     lists_.read(list, lists_.find(list, slot), code.data(), factors);
@@ -202,11 +204,13 @@ void IvfIndex::add_stats(Stats& stats) const {
     number("nprobe", params_.nprobe);
     number("bits", static_cast<std::size_t>(params_.codes.bits));
     if (params_.codes.kind == CodeKind::product) number("pq_m", codes_.params().m);
+    number("lists_a_vector", copies());
     number("empty_lists", empty);
     number("longest_list", longest);
     stats.bytes.emplace_back("vectors", vectors_.bytes());
     stats.bytes.emplace_back("codes", lists_.code_bytes());
-    stats.bytes.emplace_back("lists", lists_.entry_bytes() + list_of_.bytes());
+    stats.bytes.emplace_back("lists", lists_.entry_bytes() + of_[0].bytes() +
+                                              of_[1].bytes());
     stats.bytes.emplace_back("centroids", finder_ ? finder_->bytes() : 0);
 }
 

@@ -1,9 +1,11 @@
 // Approximate search in a few of many lists of compressed vectors.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/column.h"
@@ -21,6 +23,7 @@ struct IvfParams {
     std::size_t nlist = 0;  // lists; 0 chooses from the training sample
     std::size_t nprobe = 24;
     ResidualParams codes;
+    bool soar = false;  // every vector lies in a second list, too
     std::optional<kernels::Scalar> rerank = kernels::Scalar::f16;
     std::size_t candidates = 0;  // ranked by estimate, measured exactly; 0 chooses from k and bits
 
@@ -87,13 +90,16 @@ class IvfIndex final : public Index {
     void code(const MatrixView& rows, const Slot* slots, bool with_vectors, const Run& run);
     /// In an order in which they may be removed, which then cannot fail.
     std::vector<Entry> find_entries(const Slot* slots, std::size_t n);
+    /// Entries that a vector has.
+    std::size_t copies() const { return params_.soar ? 2 : 1; }
+    std::span<Column<Slot>> lists_of() { return {of_.data(), copies()}; }
 
     IvfParams params_;
     ResidualCodes codes_;
     std::optional<ListFinder> finder_;
     std::vector<float> limits_;  // limit() of 1, 2, 4 ... lists
     InvertedLists lists_;
-    Column<Slot> list_of_;  // by slot
+    std::array<Column<Slot>, 2> of_;  // lists by slot: the first, and the second where there is one
     VectorStore vectors_;   // no rows without rerank
 
     mutable Workers<Worker> workers_;

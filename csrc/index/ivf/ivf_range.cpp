@@ -43,8 +43,10 @@ void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchP
                 const Worker::Visit visit{
                     0, base, codes_.pull(worker->queries, 0, every[opened].slot, base)};
                 const auto threshold = [&](std::uint32_t) { return most; };
+                // A vector is met in its first list alone.
                 const auto sink = [&](std::uint32_t, float estimate, Slot slot) {
-                    worker->found.push_back({estimate, slot});
+                    if (of_[1].size() == 0 || of_[0][slot] == every[opened].slot)
+                        worker->found.push_back({estimate, slot});
                 };
                 search.scan(*worker, every[opened].slot, &visit, 1, threshold, sink);
                 search.settle(*worker, threshold, sink);

@@ -48,13 +48,15 @@ IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, cons
                                    : default_candidates(k_, codes.bits, codes.kind));
     if (!index.params_.rerank) candidates_ = k_;
     candidates_ = std::min(candidates_, std::max<std::size_t>(filter.count, 1));
+    kept_ = candidates_ * index.copies();
     // Allowed vectors are spread over as many more lists as there are fewer of them.
     const auto all = static_cast<double>(index.ids_map().size());
     const double share = static_cast<double>(filter.count) / std::max(all, 1.0);
     const double wanted = std::ceil(static_cast<double>(nprobe_) / std::max(share, 1e-9));
     nprobe_ = wanted >= static_cast<double>(nlist) ? nlist : static_cast<std::size_t>(wanted);
     limit_ = index.limit(nprobe_);
-    const double estimated = all * static_cast<double>(nprobe_) / static_cast<double>(nlist);
+    const double entries = all * static_cast<double>(index.copies());
+    const double estimated = entries * static_cast<double>(nprobe_) / static_cast<double>(nlist);
     listed_ = index.params_.rerank && filter.allowed &&
               static_cast<double>(filter.count) * estimates_a_vector <= estimated;
 }
@@ -210,25 +212,33 @@ void IvfIndex::Search::write(std::vector<Neighbor>& found, Neighbor* out) const 
     std::fill(out + n, out + k_, Neighbor{});
 }
 
+void IvfIndex::Search::take_best(Worker& worker, std::size_t i) const {
+    NearestPool& best = worker.best[i];
+    best.merge();
+    worker.found.clear();
+    const bool twice = kept_ > candidates_;
+    if (twice) worker.met.reset(best.size());
+    for (std::size_t j = 0; j < best.size() && worker.found.size() < candidates_; ++j)
+        if (const Neighbor found = best[j]; !twice || worker.met.insert(found.slot))
+            worker.found.push_back(found);
+}
+
 /// Ranks the best of a query by estimate by the vectors themselves.
 void IvfIndex::Search::finish(Worker& worker, const float* query, std::size_t i,
                               Neighbor* out) const {
-    const NearestPool& best = worker.best[i];
-    const std::size_t n = best.size();
-    worker.found.resize(n);
+    const std::size_t n = worker.found.size();
     if (!worker.scorer) {
-        for (std::size_t j = 0; j < n; ++j)
-            worker.found[j] = {index_.codes_.distance(worker.queries, i, best[j].distance),
-                               best[j].slot};
+        for (Neighbor& found : worker.found)
+            found.distance = index_.codes_.distance(worker.queries, i, found.distance);
         write(worker.found, out);
         return;
     }
     worker.slots.resize(n);
     worker.distances.resize(n);
-    for (std::size_t j = 0; j < n; ++j) worker.slots[j] = best[j].slot;
+    for (std::size_t j = 0; j < n; ++j) worker.slots[j] = worker.found[j].slot;
     worker.scorer->set_query(query);
     worker.scorer->score(worker.slots.data(), n, worker.distances.data());
-    for (std::size_t j = 0; j < n; ++j) worker.found[j] = {worker.distances[j], worker.slots[j]};
+    for (std::size_t j = 0; j < n; ++j) worker.found[j].distance = worker.distances[j];
     worker.measured += n;
     write(worker.found, out);
 }
@@ -276,7 +286,7 @@ void IvfIndex::Search::reserve(Worker& worker, std::size_t m) const {
         while (kept.size() < m) kept.emplace_back(k);
     };
     clear(worker.lists, nprobe_);
-    clear(worker.best, candidates_);
+    clear(worker.best, kept_);
 }
 
 void IvfIndex::Search::run(Worker& worker, const MatrixView& queries, Neighbor* out) const {
@@ -297,8 +307,8 @@ void IvfIndex::Search::run(Worker& worker, const MatrixView& queries, Neighbor* 
     settle(worker);
     for (std::size_t i = 0; i < m; ++i) {
         // The lists may hold too few that are allowed: then the others are opened too.
-        worker.best[i].merge();
-        if (worker.best[i].size() < std::min(k_, filter_.count) && nprobe_ < nlist) {
+        take_best(worker, i);
+        if (worker.found.size() < std::min(k_, filter_.count) && nprobe_ < nlist) {
             NearestPool every(nlist);
             finder.rank(ints + i * finder.query_width(), &worker.queries.int_terms[i], 1, &every,
                         worker.ranking);
@@ -306,7 +316,7 @@ void IvfIndex::Search::run(Worker& worker, const MatrixView& queries, Neighbor* 
             for (std::size_t j = 0; j < nlist; ++j)
                 open_one(worker, static_cast<std::uint32_t>(i), every[j]);
             settle(worker);
-            worker.best[i].merge();
+            take_best(worker, i);
         }
         finish(worker, queries.row(i), i, out + i * k_);
     }

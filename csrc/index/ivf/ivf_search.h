@@ -65,6 +65,8 @@ class IvfIndex::Search {
     void open_one(Worker& worker, std::uint32_t query, const Neighbor& list) const;
     void scan(Worker& worker, Slot list, const Worker::Visit* visits, std::size_t n) const;
     void open(Worker& worker, std::size_t m, std::size_t first, std::size_t last) const;
+    /// Puts the best of a query by estimate into worker.found, every vector once.
+    void take_best(Worker& worker, std::size_t i) const;
     void finish(Worker& worker, const float* query, std::size_t i, Neighbor* out) const;
     void write(std::vector<Neighbor>& found, Neighbor* out) const;
 
@@ -72,6 +74,7 @@ class IvfIndex::Search {
     const Filter& filter_;
     Counters* counters_;
     std::size_t k_, nprobe_, candidates_;
+    std::size_t kept_;  // entries of a query: those of as many vectors as there are candidates
     float limit_;  // how much farther than the nearest a list may be
     bool listed_ = false;
     bool two_parts_;

@@ -32,6 +32,9 @@ void IvfIndex::state_rows(StateWriter& out) const {
     out.number("candidates", params_.candidates);
     out.number("seed", params_.codes.seed);
     out.number("lists.trained", finder_.has_value());
+    // That it is there says that vectors have two lists; files of before have none.
+    if (params_.soar)
+        out.array("lists.second", of_[1].data(), finder_ ? ids_map().slots() : 0);
     if (!finder_) return;
     out.number("lists.count", finder_->size());
     codes_.state(out);
@@ -45,7 +48,7 @@ void IvfIndex::state_rows(StateWriter& out) const {
         out.array("lists.limits", limits_.data(), limits_.size());
     }
     lists_.state(out);
-    out.array("lists.of", list_of_.data(), ids_map().slots());
+    out.array("lists.of", of_[0].data(), ids_map().slots());
     if (params_.rerank) vectors_.state(out, ids_map().slots());
 }
 
@@ -60,6 +63,7 @@ std::unique_ptr<Index> IvfIndex::from_state(StateReader& in) {
     params.codes.opq = in.number("opq", 0, 1) == 1;
     params.rerank.reset();
     if (in.word("rerank") != no_rerank) params.rerank = parse_dtype(in.word("rerank"));
+    params.soar = in.has("lists.second");
     params.candidates = in.number("candidates", 0, most_candidates);
     params.codes.seed = in.number("seed", 0, any);
     auto index = std::make_unique<IvfIndex>(space_from_state(in), params);
@@ -81,8 +85,9 @@ std::unique_ptr<Index> IvfIndex::from_state(StateReader& in) {
         index->limits_ =
             in.values<float>("lists.limits", in.number("lists.limits_count", 1, 64));
     index->lists_ = InvertedLists(k, index->codes_.blocks());
-    index->lists_.load(in, index->ids_map().size());
-    index->list_of_ = in.column<Slot>("lists.of", slots);
+    index->lists_.load(in, index->copies() * index->ids_map().size());
+    index->of_[0] = in.column<Slot>("lists.of", slots);
+    if (params.soar) index->of_[1] = in.column<Slot>("lists.second", slots);
     if (params.rerank) index->vectors_.load(in, slots);
     if (in.whole()) index->check_lists();
     return index;
@@ -94,19 +99,24 @@ void IvfIndex::check_lists() const {
         if (broken) throw CorruptIndex(text(what, " at ", where), section);
     };
     std::size_t entries = 0;
-    std::vector<bool> seen(list_of_.size(), false);
+    std::vector<bool> first(of_[0].size(), false), second(of_[1].size(), false);
     for (std::size_t list = 0; list < lists_.size(); ++list)
         for (const Slot slot : lists_[list].slots) {
             ++entries;
-            corrupt(slot >= list_of_.size() || list_of_[slot] != list, "lists.slots",
-                    "an entry without its slot", list);
+            const bool known = slot < of_[0].size();
+            const bool is_first = known && of_[0][slot] == list;
+            corrupt(!is_first && (!known || !params_.soar || of_[1][slot] != list),
+                    "lists.slots", "an entry without its slot", list);
+            std::vector<bool>& seen = is_first ? first : second;
             corrupt(seen[slot], "lists.slots", "a slot twice", slot);
             seen[slot] = true;
         }
     ids_map().live().for_each([&](std::size_t slot) {
-        corrupt(slot >= seen.size() || !seen[slot], "lists.of", "a vector without its entry", slot);
+        corrupt(slot >= first.size() || !first[slot] || (params_.soar && !second[slot]),
+                "lists.of", "a vector without its entry", slot);
     });
-    corrupt(entries != ids_map().size(), "lists.sizes", "more entries than vectors", entries);
+    corrupt(entries != copies() * ids_map().size(), "lists.sizes", "more entries than vectors",
+            entries);
 }
 
 }  // namespace nearfield

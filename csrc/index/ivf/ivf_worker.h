@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "index/ivf/ivf_index.h"
+#include "index/ivf/slot_set.h"
 #include "quantize/nearest_pool.h"
 
 namespace nearfield {
@@ -51,6 +52,7 @@ struct IvfIndex::Worker {
     std::vector<Slot> slots;
     std::vector<float> distances;
     std::vector<Neighbor> found;
+    SlotSet met;
     std::uint64_t scanned = 0, completed = 0, measured = 0, opened = 0;
 };
 

@@ -13,6 +13,8 @@ KINDS = {
     "rabitq-3": {"bits": 3, "rerank": None},
     "rabitq-5": {"bits": 5},
     "rabitq-8-int8": {"bits": 8, "rerank": "int8", "nlist": None, "candidates": 40},
+    "rabitq-4-soar": {"soar": True},
+    "rabitq-5-soar": {"soar": True, "bits": 5, "rerank": None},
     "pq-4-opq": {"codes": "pq", "opq": True, "rerank": None},
     "pq-8": {"codes": "pq", "bits": 8, "pq_m": 6, "rerank": "float32", "seed": 5},
 }
@@ -64,14 +66,16 @@ def test_a_saved_index_comes_back_byte_for_byte(kind, metric, vectors, tmp_path)
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_an_empty_index_comes_back(trained, vectors, tmp_path):
-    index = nf.IVFPQ(DIM, "l2", 6)
+@pytest.mark.parametrize("soar", [False, True])
+def test_an_empty_index_comes_back(soar, trained, vectors, tmp_path):
+    index = nf.IVFPQ(DIM, "l2", 6, soar=soar)
     if trained:
         index.train(vectors)
     index.save(tmp_path / "a.nf")
     for mmap in (False, True):
         loaded = nf.load(tmp_path / "a.nf", mmap=mmap)
         assert loaded.trained == trained
+        assert loaded._params == index._params
         assert len(loaded) == 0
     if trained:
         loaded = nf.load(tmp_path / "a.nf")
@@ -135,8 +139,9 @@ def test_rows_kept_elsewhere_are_given_again_after_loading(vectors, tmp_path):
 
 
 @pytest.mark.parametrize("mmap", [False, True])
-def test_damaged_bytes_never_crash(mmap, vectors, tmp_path, rng):
-    made(vectors, "pq-8").save(tmp_path / "a.nf")
+@pytest.mark.parametrize("kind", ["pq-8", "rabitq-4-soar"])
+def test_damaged_bytes_never_crash(kind, mmap, vectors, tmp_path, rng):
+    made(vectors, kind).save(tmp_path / "a.nf")
     whole = bytearray((tmp_path / "a.nf").read_bytes())
     refused = 0
     for place in rng.integers(0, len(whole), 60).tolist():
