@@ -60,7 +60,7 @@ def _tqdm() -> Any:
 
 def _plain(what: str, unit: str) -> Iterator[Callable[[int, int], Any]]:
     """Print a line every five seconds and one at the end: a log is not a terminal."""
-    printed_at = time.monotonic()
+    began = printed_at = time.monotonic()
     last = (0, 0)
 
     def draw(done: int, total: int) -> None:
@@ -68,7 +68,10 @@ def _plain(what: str, unit: str) -> Iterator[Callable[[int, int], Any]]:
         last = (done, total)
         if time.monotonic() - printed_at >= 5.0:
             printed_at = time.monotonic()
-            print(f"{what}: {done:,} of {total:,} {unit}", file=sys.stderr)
+            rate = done / (printed_at - began)
+            left = f", {(total - done) / rate:,.0f} s left" if total and rate else ""
+            told = f"{done:,} of {total:,}" if total else f"{done:,}"
+            print(f"{what}: {told} {unit}, {rate:,.0f} a second{left}", file=sys.stderr)
 
     yield draw
     if last[1]:

@@ -35,6 +35,15 @@ def test_a_golden_file_answers_as_it_did(path, mmap):
     index.validate()
 
 
+def test_inverted_lists_older_than_the_limits_of_lists_open_as_many_as_they_did():
+    old = nf.load(VERSIONS[0] / "ivfpq-4-l2.nf")
+    queries, _ = expected(VERSIONS[0] / "ivfpq-4-l2.nf")
+    assert "lists.limits" not in [
+        part.name for part in nf.persistence.file_info(VERSIONS[0] / "ivfpq-4-l2.nf").sections
+    ]
+    assert old.count_work(queries, nprobe=4)["hops"] == 4
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_golden_file_is_saved_again_with_the_same_arrays(path, tmp_path):
     nf.load(path).save(tmp_path / "again.nf")
