@@ -1,6 +1,7 @@
 """How fast a collection is, beside what the disk and the index alone could do, in the same run.
 
     python benchmarks/collection.py write       # all of: single, crowd, ingest
+    python benchmarks/collection.py curve --rates 1000 5000 0   # searches beside a writer
     python benchmarks/collection.py prepare --folder DIR        # a million rows, once
     python benchmarks/collection.py where --folder DIR
     python benchmarks/collection.py recover --folder DIR
@@ -111,6 +112,35 @@ def ingest(folder: Path, dim: int, rows: int, batch: int) -> dict[str, Any]:
             "search_during_full_ingest": percentiles(full),
             f"search_during_{steady}_rows_a_second": percentiles(paced),
         }  # fmt: skip
+
+
+def curve(
+    folder: Path, dim: int, rates: list[int], max_waiting: int | None, seconds: float = 12
+) -> dict[str, Any]:
+    """Searches beside a writer of so many rows a second, 0 for as many as go; 40,000 at first."""
+    base, batch, out = 40_000, 100, {}
+    vectors = rows_like_embeddings(base + 80_000, dim)
+    queries = rows_like_embeddings(1000, dim, seed=3)
+    for rate in rates:
+        place = folder / f"curve-{rate}"
+        with nf.Collection(place, dim=dim, max_waiting=max_waiting) as docs:
+            for start in range(0, base, 5000):
+                docs.add(
+                    ids=list(range(start, start + 5000)), vectors=vectors[start : start + 5000]
+                )
+            docs.compact()
+            _, idle = searching_during(docs, queries, lambda: time.sleep(4))
+            n = min(80_000, int(rate * seconds)) if rate else 60_000
+            work = (docs, vectors, base, n, batch, batch / rate if rate else 0.0)
+            took, beside = searching_during(docs, queries, lambda w=work: write_batches(*w))
+            out[rate] = {
+                "rows_a_second": round(n / took), "waiting": docs.stats()["waiting"],
+                "idle": percentiles(idle), "beside": percentiles(beside),
+                "p99_ratio": round(float(np.percentile(beside, 99) / np.percentile(idle, 99)), 2),
+            }  # fmt: skip
+            print(rate, json.dumps(out[rate]), flush=True)
+        shutil.rmtree(place)
+    return out
 
 
 def searching_during(
@@ -269,8 +299,11 @@ def recover(folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "what", choices=["write", "single", "crowd", "ingest", "prepare", "where", "recover"]
+        "what",
+        choices=["write", "single", "crowd", "ingest", "curve", "prepare", "where", "recover"],
     )
+    parser.add_argument("--rates", type=int, nargs="+", default=[1000, 2000, 5000, 10_000, 0])
+    parser.add_argument("--max-waiting", type=int)
     parser.add_argument("--folder", type=Path, help="kept; a temporary one for write by default")
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("--rows", type=int, default=0, help="40,000 to write, 1,000,000 to prepare")
@@ -280,9 +313,10 @@ def main() -> None:
         "single": lambda folder: single_adds(folder, options.dim, 300),
         "crowd": lambda folder: crowd(folder, options.dim, 39),
         "ingest": lambda folder: ingest(folder, options.dim, options.rows or 40_000, options.batch),
+        "curve": lambda folder: curve(folder, options.dim, options.rates, options.max_waiting),
     }
     if options.what in (*writing, "write"):
-        for name in writing if options.what == "write" else [options.what]:
+        for name in ("single", "crowd", "ingest") if options.what == "write" else [options.what]:
             with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
                 print(json.dumps(writing[name](Path(scratch)), indent=1), flush=True)
         return

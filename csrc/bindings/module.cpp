@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, m) {
     bind_hnsw(m);
     bind_ivf(m);
     bind_search_one(m);
+    bind_together(m);
     bind_exact(m);
     bind_state(m);
     bind_storage(m);

@@ -89,6 +89,7 @@ void Buffer::reserve(std::size_t bytes) {
         } else {
             if (size_) std::memcpy(fresh, data_, size_);
             release(data_, capacity_);
+            touched_ = 0;
         }
         data_ = static_cast<std::byte*>(fresh);
         capacity_ = wanted;
@@ -105,6 +106,15 @@ void Buffer::reserve(std::size_t bytes) {
     owner_.reset();
 }
 
+void Buffer::touch(std::size_t bytes) {
+    constexpr std::size_t page = 4096;
+    bytes = std::min(bytes, capacity_);
+    auto* const unused = static_cast<volatile std::byte*>(data_);
+    for (std::size_t at = std::max(size_, touched_); at < bytes; at = (at / page + 1) * page)
+        unused[at] = std::byte{0};
+    touched_ = std::max(touched_, bytes);
+}
+
 void Buffer::resize(std::size_t bytes) {
     if (bytes > capacity_) reserve(bytes);
     if (bytes < size_ && capacity_ > 0)
@@ -118,6 +128,7 @@ void Buffer::trim() {
     if (capacity_ < map_threshold || kept >= capacity_) return;
     munmap(data_ + kept, capacity_ - kept);
     capacity_ = kept;
+    touched_ = std::min(touched_, kept);
 #endif
 }
 

@@ -30,6 +30,9 @@ class Buffer {
     void reserve(std::size_t bytes);
     /// Gives whole pages beyond the size back to the system, where it takes them.
     void trim();
+    /// Has the system find memory for what is reserved, up to `bytes`, now and not when it is
+    /// written: a page may take milliseconds. Others may read the buffer meanwhile.
+    void touch(std::size_t bytes);
 
     std::byte* data() { return data_; }
     const std::byte* data() const { return data_; }
@@ -48,6 +51,7 @@ class Buffer {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
         std::swap(capacity_, other.capacity_);
+        std::swap(touched_, other.touched_);
         owner_.swap(other.owner_);
     }
 
@@ -55,6 +59,7 @@ class Buffer {
     std::byte* data_ = nullptr;
     std::size_t size_ = 0;
     std::size_t capacity_ = 0;  // mapped pages from map_threshold on, malloc below; 0 in a view
+    std::size_t touched_ = 0;
     std::shared_ptr<const void> owner_;  // of a view
 };
 

@@ -58,10 +58,15 @@ BoundCodes::BoundCodes(std::size_t dim, const kernels::MetricInfo& metric)
       metric_(metric),
       rotation_(dim, rotation_seed) {}
 
-void BoundCodes::resize(std::size_t slots) {
+void BoundCodes::reserve(std::size_t slots) {
     add_.reserve(slots * sizeof(float));
     scale_.reserve(slots * sizeof(float));
     error_.reserve(slots * sizeof(float));
+    codes_.reserve(slots * stride_);
+}
+
+void BoundCodes::resize(std::size_t slots) {
+    reserve(slots);
     codes_.resize(slots * stride_);
     add_.resize(slots * sizeof(float));
     scale_.resize(slots * sizeof(float));

@@ -23,6 +23,9 @@ class BoundCodes {
     BoundCodes(std::size_t dim, const kernels::MetricInfo& metric);
 
     void resize(std::size_t slots);
+    void reserve(std::size_t slots);
+    /// See Buffer.
+    void touch(std::size_t slots) { codes_.touch(slots * stride_); }
     std::size_t size() const { return size_; }
     /// `row` (dim,) as stored. Different slots may be encoded by different threads; the caller then
     /// passes the largest norm seen to cover().

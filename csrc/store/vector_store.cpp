@@ -134,6 +134,16 @@ void VectorStore::resize(std::size_t slots) {
     size_ = slots;
 }
 
+void VectorStore::reserve(std::size_t slots) {
+    rows_.reserve(slots * stride_);
+    if (dtype_ == Scalar::i8) scales_.reserve(slots * sizeof(RowScale));
+}
+
+void VectorStore::touch(std::size_t slots) {
+    rows_.touch(slots * stride_);
+    if (dtype_ == Scalar::i8) scales_.touch(slots * sizeof(RowScale));
+}
+
 void VectorStore::put(Slot slot, const float* vector) {
     std::byte* out = rows_.data() + slot * stride_;
     const kernels::Kernels& table = kernels::kernels();

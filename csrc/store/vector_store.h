@@ -29,6 +29,9 @@ class VectorStore {
 
     /// New rows are zero. Throws std::bad_alloc and changes nothing when memory is short.
     void resize(std::size_t slots);
+    void reserve(std::size_t slots);
+    /// See Buffer.
+    void touch(std::size_t slots);
     /// `vector` (dim,). Threads may put different slots at once.
     void put(Slot slot, const float* vector);
     /// The stored value, which may have been rounded. `vector` (dim,).

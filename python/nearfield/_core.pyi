@@ -87,9 +87,18 @@ def hash_rows(rows: list[tuple[int | str | bytes | None, ...]]) -> list[int]: ..
 def search_one(
     core: Index, result_type: type, query: Any, k: Any, ef_search: Any, threads: Any, /
 ) -> Any: ...
+def search_together(
+    indexes: list[Index],
+    filters: list[PreparedFilter | None],
+    queries: ArrayLike,
+    k: int,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
 
 class FlatIndex(Index):
     def __init__(self, dim: int, metric: str, dtype: str, prefilter: bool | None) -> None: ...
+    def append(self, vectors: NDArray[np.float32], ids: NDArray[np.int64]) -> None: ...
+    def make_room(self, n: int, ahead: int) -> None: ...
 
 class HnswIndex(Index):
     def __init__(

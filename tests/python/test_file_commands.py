@@ -1,6 +1,7 @@
 """`nearfield info, verify, convert, build` and searching a saved index."""
 
 import json
+import sqlite3
 from itertools import pairwise
 from pathlib import Path
 
@@ -87,7 +88,34 @@ def test_verify_goes_through_all_files_and_fails_if_one_is_damaged(vectors, tmp_
     assert "BAD" in out
     assert "vectors.rows" in out
     assert "ok  " in out
-    assert "2 of 3 files did not pass" in err
+    assert "2 of 3 did not pass" in err
+
+
+def test_verify_finds_faults_planted_in_a_collection(vectors, tmp_path, capsys):
+    folder = tmp_path / "docs"
+    with nf.Collection(folder, dim=8, seal_rows=64) as docs:
+        docs.add(ids=list(range(300)), vectors=vectors, texts=["text"] * 300)
+        docs.compact()
+    assert main(["verify", str(folder)]) == 0
+    assert "collection, 300 rows" in capsys.readouterr().out
+
+    (index,) = folder.glob("index-*.nf")
+    whole = index.read_bytes()
+    index.write_bytes(whole[:5000] + bytes([whole[5000] ^ 4]) + whole[5001:])
+    assert main(["verify", str(folder)]) == 1
+    assert "is not usable" in capsys.readouterr().out
+
+    index.write_bytes(whole)
+    assert main(["verify", str(folder)]) == 0
+    with sqlite3.connect(folder / "rows.db") as rows:
+        rows.execute("UPDATE content SET text = 'other' WHERE slot = 8")
+    rows.close()
+    assert main(["verify", str(folder)]) == 1
+    assert "a damaged row in slot 8" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["verify", str(tmp_path / "empty")]) == 1
+    assert "must be a collection" in capsys.readouterr().out
+    assert not list((tmp_path / "empty").iterdir())
 
 
 def test_convert_goes_between_vectors_and_indexes(vectors, tmp_path, capsys):

@@ -39,6 +39,23 @@ void FlatIndex::reserve_slots(std::size_t slots) {
     store_.resize(slots);
 }
 
+void FlatIndex::make_room(std::size_t n, std::size_t ahead) {
+    check_writable();
+    std::size_t slots = 0;
+    {
+        const auto lock = alone();
+        slots = rows() + n;
+        const std::size_t wanted = std::max(slots, ahead);
+        if (!codes_ && rows() == 0 && wants_codes(slots))
+            codes_.emplace(space_.dim(), space_.metric());
+        store_.reserve(wanted);
+        if (codes_) codes_->reserve(wanted);
+    }
+    const auto lock = shared();
+    store_.touch(slots);
+    if (codes_) codes_->touch(slots);
+}
+
 void FlatIndex::put(VectorStore& store, const MatrixView& rows, const Slot* slots,
                     const Run& run) const {
     parallel_for(run, rows.rows, rows_a_piece,

@@ -24,6 +24,10 @@ class FlatIndex final : public Index {
     static std::unique_ptr<Index> from_state(StateReader& in);
     const char* kind() const override { return "flat"; }
 
+    /// Gets memory for n more rows, and reserves addresses for `ahead`, while searches go on: what
+    /// the system takes to find pages would hold them up in add().
+    void make_room(std::size_t n, std::size_t ahead);
+
   protected:
     void reserve_slots(std::size_t slots) override;
     void add_rows(const MatrixView& rows, const Slot* slots, const Run& run) override;

@@ -56,6 +56,10 @@ class Collection(Reading):
     seal_rows : int, at least 64, default 16384
         Rows gather in a tail that is scanned; from this many on they are moved into the index.
         Fewer make searches beside writes a little faster, and steady writing slower.
+    max_waiting : int, at least seal_rows, optional
+        Rows of a part that may wait for the index before writers wait too; 4 * seal_rows by
+        default. Searches scan them: fewer keep searches fast beside a writer that is faster than
+        the index is built, and hold that writer back.
     cache_bytes : int, default 256 MiB
         Memory for ids, texts and metadata of rows met lately.
     threads : int, default 0
@@ -98,6 +102,7 @@ class Collection(Reading):
         durability: str = "full",
         read_only: bool = False,
         seal_rows: int = 16_384,
+        max_waiting: int | None = None,
         cache_bytes: int = 256 << 20,
         threads: int = 0,
         progress: Progress = False,
@@ -110,7 +115,8 @@ class Collection(Reading):
         with reporting(progress, "rebuild") as report:
             self._open = open_collection(
                 Path(path), wanted, encoder, durability=durability, read_only=read_only,
-                seal_rows=seal_rows, cache_bytes=cache_bytes, threads=threads, progress=report,
+                seal_rows=seal_rows, max_waiting=max_waiting, cache_bytes=cache_bytes,
+                threads=threads, progress=report,
             )  # fmt: skip
 
     # Changes

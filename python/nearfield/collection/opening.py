@@ -104,6 +104,7 @@ def open_collection(
     durability: str,
     read_only: bool,
     seal_rows: int,
+    max_waiting: int | None,
     cache_bytes: int,
     threads: int,
     progress: Callable[[int, int], Any] | None,
@@ -113,6 +114,9 @@ def open_collection(
         raise ValueError(f"durability must be 'full' or 'os', got {durability!r}")
     if seal_rows < 64:
         raise ValueError(f"seal_rows must be at least 64, got {seal_rows}")
+    room = 4 * seal_rows if max_waiting is None else max_waiting
+    if room < seal_rows:
+        raise ValueError(f"max_waiting must be at least seal_rows ({seal_rows}), got {room}")
     if cache_bytes < 0:
         raise ValueError(f"cache_bytes must be at least 0, got {cache_bytes}")
     if not 0 <= threads <= 1024:
@@ -133,7 +137,7 @@ def open_collection(
             rows.database.check_pages("item")
         check_nothing_newer(folder, rows.state.last_seq)
         settings = _settings(folder, rows, wanted, encoder)
-        store = Store(rows, settings, seal_rows, cache_bytes)
+        store = Store(rows, settings, seal_rows, room, cache_bytes)
         generations = Generations(folder, rows)
         rest = _recover(store, generations)
         generations.clean()
@@ -163,7 +167,7 @@ def _open_view(
     rows = Rows(newest_view(folder), read_only=True)
     try:
         settings = _settings(folder, rows, wanted, encoder, read_only=True)
-        store = Store(rows, settings, seal_rows, cache_bytes)
+        store = Store(rows, settings, seal_rows, 4 * seal_rows, cache_bytes)
         generations = Generations(folder, rows)
         for part, slots in _recover(store, generations).items():
             store.load_tail(part, slots)

@@ -21,14 +21,15 @@ _KEPT_MASKS = 64
 class Segment:
     """An index over rows named by their slots, and the codes of their metadata, in the same order.
 
-    Rows are appended and never taken out, so the i-th row stays the i-th. A sealed segment does not
-    grow; its answers to a condition are kept.
+    Rows are appended, to a `Flat`, and never taken out, so the i-th row stays the i-th. A sealed
+    segment does not grow; its answers to a condition are kept.
     """
 
     def __init__(self, index: Index, part: Any = None, *, sealed: bool = False) -> None:
         self.index = index
         self.part = part
         self.sealed = sealed
+        self.plain = not hasattr(index, "nprobe")  # those widen some searches on their own
         self.file: str | None = None
         self.slots = GrowingArray(np.int64)
         self.codes: dict[str, GrowingArray] = {}
@@ -42,7 +43,8 @@ class Segment:
         self, slots: NDArray[np.int64], vectors: ArrayLike, codes: Mapping[str, NDArray[np.int32]]
     ) -> None:
         """Add rows with ascending slots. They can be seen once a view counts them."""
-        self.index.add(vectors, ids=slots)
+        core: Any = self.index._core
+        core.append(vectors, slots)
         for name, column in self.codes.items():
             column.append(codes[name])
         self.slots.append(slots)
@@ -152,6 +154,10 @@ class SegmentView:
             return None
         answer: Neighbors = index.search(queries, k, filter=allowed, **options)
         return answer
+
+    def filter(self, where: Where | None, fields: Fields) -> Any:
+        """For the index: which rows may be results, by `len` so many; None for all it holds."""
+        return None if where is None and self._dead is None else self._filter(where, fields)
 
     def _filter(self, where: Where | None, fields: Fields) -> Any:
         key = "" if where is None else where.key

@@ -67,7 +67,9 @@ class Store:
     `writing` is held by whoever changes rows or the view; searches take `view` and never wait.
     """
 
-    def __init__(self, rows: Rows, settings: Settings, seal_rows: int, cache_bytes: int) -> None:
+    def __init__(
+        self, rows: Rows, settings: Settings, seal_rows: int, room: int, cache_bytes: int
+    ) -> None:
         self.rows = rows
         self.settings = settings
         self.seal_rows = seal_rows
@@ -79,7 +81,7 @@ class Store:
         self.cache = RowCache(cache_bytes)
         self.poison: BaseException | None = None
         self.catching_up = False  # whether somebody makes room when tails are full
-        self.room = 4 * seal_rows
+        self.room = room  # rows of a part that may wait for the index
 
     # Writing
 
@@ -181,11 +183,20 @@ class Store:
         """The segment that takes new rows of a part."""
         tail = self.tails.get(part)
         if tail is None:
-            tail = Segment(Flat(self.settings.dim, self.settings.metric), part)
+            tail = Segment(self._empty_tail(), part)
             for name in self.fields:
                 tail.set_codes(name, np.empty(0, np.int32))
             self.tails[part] = tail
         return tail
+
+    def _empty_tail(self) -> Flat:
+        dim, metric = self.settings.dim, self.settings.metric
+        # Codes of all rows from the first on: making many at once would hold searches up.
+        index = Flat(dim, metric, prefilter=True if dim >= 48 else None)
+        if self.settings.partition_by is None:  # many small tails want little memory
+            core: Any = index._core
+            core.make_room(0, self.seal_rows)
+        return index
 
     # Reading
 

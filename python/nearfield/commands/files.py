@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,14 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.set_defaults(run=_info)
     parser = subparsers.add_parser(
         "verify",
-        help="check index files through and through",
-        description="Check every checksum, number and link of index files. Exit code 1 if any is "
-        "damaged; the section and offset are named.",
+        help="check index files and collections through and through",
+        description="Check every checksum, number and link of index files; of collections every "
+        "page, row and index. Exit code 1 if any is damaged; the section and offset, or the row, "
+        "are named.",
     )
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=".nf files")
+    parser.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help=".nf files and folders of collections"
+    )
     parser.add_argument("--threads", type=int, default=0, help="0, the default, means all")
     parser.set_defaults(run=_verify)
     parser = subparsers.add_parser(
@@ -95,15 +99,35 @@ def _verify(arguments: argparse.Namespace) -> None:
     damaged = 0
     for path in arguments.files:
         try:
-            info = verify(path, threads=arguments.threads)
-        except (ValueError, OSError) as error:
+            if path.is_dir():
+                facts = _verify_collection(path)
+            else:
+                info = verify(path, threads=arguments.threads)
+                held = info.fields["vectors"]
+                facts = f"{info.kind}, {held:,} vectors, {info.file_bytes:,} bytes"
+        except (ValueError, OSError, RuntimeError) as error:
             damaged += 1
             print(f"BAD {error}", flush=True)
-            continue
-        held = info.fields["vectors"]
-        print(f"ok  {path}: {info.kind}, {held:,} vectors, {info.file_bytes:,} bytes", flush=True)
+        else:
+            print(f"ok  {path}: {facts}", flush=True)
     if damaged:
-        raise ValueError(f"{damaged} of {len(arguments.files)} files did not pass")
+        raise ValueError(f"{damaged} of {len(arguments.files)} did not pass")
+
+
+def _verify_collection(folder: Path) -> str:
+    """What it holds. Raises ValueError, or what opening raises, for any damage."""
+    from nearfield.collection import Collection
+
+    if not (folder / "rows.db").exists():
+        raise ValueError(f"{folder} must be a collection, got a folder without rows.db")
+    with warnings.catch_warnings(record=True) as noted:  # of index files that were left aside
+        warnings.simplefilter("always")
+        with Collection(folder) as docs:
+            found = docs.check(deep=True)
+    faults = [*(str(warning.message) for warning in noted), *found.findings]
+    if faults:
+        raise ValueError(f"{folder}: {'; '.join(faults)}")
+    return f"collection, {found.rows:,} rows"
 
 
 def _convert(arguments: argparse.Namespace) -> None:

@@ -433,6 +433,10 @@ def test_other_arguments_are_refused_by_name(folder):
     for arguments, message in [
         ({"durability": "none"}, "durability must be 'full' or 'os', got 'none'"),
         ({"seal_rows": 1}, "seal_rows must be at least 64, got 1"),
+        (
+            {"seal_rows": 100, "max_waiting": 99},
+            r"max_waiting must be at least seal_rows \(100\), got 99",
+        ),
         ({"cache_bytes": -1}, "cache_bytes must be at least 0, got -1"),
         ({"threads": -1}, r"threads must be in 0..1024, got -1"),
         ({"fields": ["$x"]}, r"fields must be names that do not begin with '\$', got '\$x'"),

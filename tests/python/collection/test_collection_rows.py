@@ -175,3 +175,35 @@ def test_a_writer_gets_on_beside_readers_that_never_rest(tmp_path):
             for reader in readers:
                 reader.join()
         assert docs.check(deep=True).ok
+
+
+def test_a_search_asks_all_segments_at_once_and_answers_as_one_by_one(tmp_path, monkeypatch):
+    vectors = np.random.default_rng(3).standard_normal((900, 48), dtype=np.float32)
+    with nf.Collection(tmp_path / "c", dim=48, seal_rows=256) as docs:
+        docs.add(ids=list(range(600)), vectors=vectors[:600])
+        docs.catch_up()
+        docs.add(
+            ids=list(range(600, 800)), vectors=vectors[600:800],
+            metadata=[{"even": i % 2 == 0} for i in range(200)],
+        )  # fmt: skip
+        docs.delete([5, 700])
+        assert len(list(docs._open.store.view.segments())) > 1
+        asked = []
+        for options in ({}, {"where": {"even": True}}, {"where": {"even": 3}}, {"k": 850}):
+            together = docs.search(vectors[:30], **options)
+            with monkeypatch.context() as patch:
+                for view in docs._open.store.view.segments():
+                    patch.setattr(view.segment, "plain", False)
+                assert docs.search(vectors[:30], **options) == together
+            asked.append([len(hits) for hits in together])
+        assert asked == [[10] * 30, [10] * 30, [0] * 30, [798] * 30]
+
+
+def test_rows_that_are_not_shown_yet_are_in_no_answer(tmp_path):
+    vectors = np.random.default_rng(4).standard_normal((300, 48), dtype=np.float32)
+    with nf.Collection(tmp_path / "c", dim=48) as docs:
+        docs.add(ids=list(range(200)), vectors=vectors[:200])
+        tail = docs._open.store.tails[None]
+        tail.append(np.arange(201, 301), vectors[200:], {})
+        hits = docs.search(vectors[250], k=300)
+        assert sorted(hit.id for hit in hits) == list(range(200))

@@ -1,0 +1,91 @@
+// Several indexes asked as one: a collection's segments, under one release of the GIL. Each release
+// may cost its taker a wait for a busy thread.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "bindings/bindings.h"
+#include "core/error.h"
+#include "index/index.h"
+
+namespace nearfield::bindings {
+namespace {
+
+struct Asked {
+    const Index* index;
+    FilterSpec filter;
+};
+
+std::vector<Asked> as_asked(const py::list& indexes, const py::list& filters) {
+    require(indexes.size() == filters.size(), "filters must have one entry an index (",
+            indexes.size(), "), got ", filters.size());
+    std::vector<Asked> asked;
+    for (std::size_t i = 0; i < indexes.size(); ++i) {
+        FilterSpec filter;
+        if (!filters[i].is_none()) {
+            filter.kind = FilterSpec::Kind::prepared;
+            filter.prepared = filters[i].cast<const PreparedFilter*>();
+        }
+        asked.push_back({indexes[i].cast<const Index*>(), filter});
+    }
+    return asked;
+}
+
+/// The k nearest of what all indexes give, ties going to the smaller id.
+void search_all(const std::vector<Asked>& asked, const MatrixView& queries, std::size_t k,
+                const Run& run, Id* ids, float* distances) {
+    const std::size_t total = queries.rows * k;
+    std::fill_n(ids, total, no_id);
+    std::fill_n(distances, total, infinity);
+    std::vector<Id> found(asked.size() * total);
+    std::vector<float> far(asked.size() * total);
+    SearchParams params;
+    params.k = k;
+    for (std::size_t i = 0; i < asked.size(); ++i)
+        asked[i].index->search(queries, params, asked[i].filter, &found[i * total],
+                               &far[i * total], run);
+    std::vector<std::pair<float, Id>> best;
+    for (std::size_t query = 0; query < queries.rows; ++query) {
+        best.clear();
+        for (std::size_t i = 0; i < asked.size(); ++i)
+            for (std::size_t at = i * total + query * k, end = at + k;
+                 at < end && found[at] != no_id; ++at)
+                best.emplace_back(far[at], found[at]);
+        const std::size_t kept = std::min(k, best.size());
+        std::partial_sort(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(kept),
+                          best.end());
+        for (std::size_t i = 0; i < kept; ++i) {
+            distances[query * k + i] = best[i].first;
+            ids[query * k + i] = best[i].second;
+        }
+    }
+}
+
+py::tuple search_together(const py::list& indexes, const py::list& filters,
+                          const py::object& queries, std::size_t k, int threads) {
+    const Matrix matrix = as_matrix(queries, "queries");
+    require(k >= 1, "k must be at least 1, got ", k);
+    require(!matrix.single, "queries must be 2-D, got one query");
+    const std::vector<Asked> asked = as_asked(indexes, filters);
+    const Run run = make_run(threads, py::none());
+    const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(matrix.view.rows),
+                                         static_cast<py::ssize_t>(k)};
+    py::array_t<Id> ids(shape);
+    FloatArray distances(shape);
+    Id* ids_out = ids.mutable_data();
+    float* distances_out = distances.mutable_data();
+    {
+        const py::gil_scoped_release unlocked;
+        search_all(asked, matrix.view, k, run, ids_out, distances_out);
+    }
+    return py::make_tuple(std::move(ids), std::move(distances));
+}
+
+}  // namespace
+
+void bind_together(py::module_& m) {
+    m.def("search_together", &search_together, py::arg("indexes"), py::arg("filters"),
+          py::arg("queries"), py::arg("k"), py::arg("threads"));
+}
+
+}  // namespace nearfield::bindings
