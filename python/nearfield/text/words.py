@@ -51,12 +51,17 @@ def tokenizer_of(name: str | Tokenizer = "auto") -> Tokenizer:
 
 
 def _words(text: str) -> list[str]:
+    if text.isascii():  # NFKC leaves it as it is
+        return _WORD.findall(text.lower())
     return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
 def _words_and_pairs(text: str) -> list[str]:
+    words = _words(text)
+    if text.isascii():
+        return words
     found = []
-    for word in _words(text):
+    for word in words:
         hangul = _HANGUL.search(word)
         if hangul is None or len(word) < 3:
             found.append(word)
