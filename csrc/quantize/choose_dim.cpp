@@ -53,19 +53,20 @@ void ScalarCodes::choose(const std::vector<float>& rotated, const MatrixView& sa
     const std::vector<float> basis = principal_basis(even, dim_, most, seed_, run);
     for (std::size_t kept = a_line; kept <= most; kept += a_line) {
         use(Projection(basis, dim_, kept, seed_ + 1));
-        if (found_share(sample) >= enough) return;
+        if (found_share(sample, run) >= enough) return;
     }
     use(Projection());
 }
 
 /// The share of true neighbors that estimates would find, among the odd rows of the sample.
-double ScalarCodes::found_share(const MatrixView& sample) const {
+double ScalarCodes::found_share(const MatrixView& sample, const Run& run) const {
     const std::size_t n = sample.rows / 2;
     std::vector<std::uint8_t> code_rows(n * stride_);
     std::vector<std::uint32_t> factors(n);
     std::vector<Slot> slots(n);
     Scratch scratch;
     for (std::size_t i = 0; i < n; ++i) {
+        if (run.tick) run.tick(0, 1);
         slots[i] = static_cast<Slot>(i);
         factors[i] = encode(sample.row(2 * i + 1), &code_rows[i * stride_], scratch);
     }
@@ -74,6 +75,7 @@ double ScalarCodes::found_share(const MatrixView& sample) const {
     std::vector<double> distances(n);
     std::size_t found = 0;
     for (std::size_t q = 0; q < queries; ++q) {
+        if (run.tick) run.tick(0, 1);
         const std::size_t self = q * n / queries;
         const float* const vector = sample.row(2 * self + 1);
         prepare(vector, Order::space, query);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
+
+#include "core/thread_pool.h"
 
 namespace nearfield {
 namespace {
@@ -11,6 +14,7 @@ namespace {
 constexpr double clipped_share = 2e-4;
 // The kernels read and write whole registers.
 constexpr std::size_t slack = 64;
+constexpr std::size_t rows_a_piece = 4096;
 
 template <class T>
 T* grown(Buffer& buffer, std::size_t n) {
@@ -63,18 +67,19 @@ void IntRows::copy_left(std::size_t i, std::int8_t* out) const {
     }
 }
 
-void IntRows::reorder(const std::vector<Slot>& order) {
-    Buffer rows(rows_.size());
-    std::vector<float> terms(terms_.size());
-    std::vector<std::int32_t> excess(excess_.size());
-    for (std::size_t i = 0; i < order.size(); ++i) {
-        std::memcpy(rows.as<std::uint8_t>() + i * dim_, row(order[i]), dim_);
-        terms[i] = terms_[order[i]];
-        excess[i] = excess_[order[i]];
-    }
-    rows_.swap(rows);
-    terms_.swap(terms);
-    excess_.swap(excess);
+void IntRows::reorder(const std::vector<Slot>& order, const Run& run) {
+    IntRows fresh(dim_);
+    fresh.inverse_step_ = inverse_step_;
+    fresh.resize(order.size());
+    parallel_for(run, order.size(), rows_a_piece,
+                 [&](std::size_t begin, std::size_t end, std::size_t) {
+                     for (std::size_t i = begin; i < end; ++i) {
+                         std::memcpy(fresh.rows_.as<std::uint8_t>() + i * dim_, row(order[i]), dim_);
+                         fresh.terms_[i] = terms_[order[i]];
+                         fresh.excess_[i] = excess_[order[i]];
+                     }
+                 });
+    *this = std::move(fresh);
 }
 
 std::int8_t* TileScratch::left(std::size_t n, std::size_t dim) {

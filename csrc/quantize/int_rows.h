@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/column.h"
+#include "core/run.h"
 #include "core/types.h"
 #include "kernels/kernels.h"
 #include "quantize/scalar_codes.h"
@@ -33,14 +35,16 @@ class IntRows {
     /// The row as a left row of tile_i8, into (dim,).
     void copy_left(std::size_t i, std::int8_t* out) const;
     /// Takes rows order[i] to place i.
-    void reorder(const std::vector<Slot>& order);
+    void reorder(const std::vector<Slot>& order, const Run& run);
 
   private:
+    explicit IntRows(std::size_t dim) : dim_(dim) {}
+
     std::size_t dim_;
     float inverse_step_ = 1;
     Buffer rows_;
-    std::vector<float> terms_;
-    std::vector<std::int32_t> excess_;
+    Column<float> terms_;
+    Column<std::int32_t> excess_;
 };
 
 /// Rows copied, packed and multiplied with one another or with prepared panels, on one thread.

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t rounds = 6;  // of subspace iteration; only the span must converge
 constexpr std::size_t rows_a_piece = 16;
+constexpr std::size_t slack = 64;  // the kernels read and write whole registers
 constexpr std::int32_t zero_code = 128;  // codes are stored unsigned
 
 /// Sums of products of 8-bit entries, exact and so the same on every CPU; (dim, dim).
@@ -65,8 +66,9 @@ void subtract(const float* x, float times, std::size_t n, float* from) {
 }
 
 /// Gram-Schmidt by blocks of rows, each row twice; a row that vanishes becomes a unit vector.
-void orthonormalise(std::vector<float>& basis, std::size_t dim) {
+void orthonormalise(std::vector<float>& basis, std::size_t dim, const Run& run) {
     for (std::size_t r = 0; r < basis.size() / dim; ++r) {
+        if (run.tick) run.tick(0, 1);
         float* const row = &basis[r * dim];
         for (int pass = 0; pass < 2; ++pass) {
             const float scale = std::sqrt(product(row, row, dim));
@@ -89,7 +91,7 @@ std::vector<float> principal_basis(const std::vector<float>& rows, std::size_t d
     std::vector<float> basis(out_dim * dim), next(out_dim * dim);
     for (float& value : basis) value = static_cast<float>(random.normal());
     for (std::size_t round = 0; round < rounds; ++round) {
-        orthonormalise(basis, dim);
+        orthonormalise(basis, dim, run);
         parallel_for(run, out_dim, rows_a_piece,
                      [&](std::size_t begin, std::size_t end, std::size_t) {
                          std::fill(&next[begin * dim], &next[begin * dim] + (end - begin) * dim, 0.0f);
@@ -100,7 +102,7 @@ std::vector<float> principal_basis(const std::vector<float>& rows, std::size_t d
                      });
         basis.swap(next);
     }
-    orthonormalise(basis, dim);
+    orthonormalise(basis, dim, run);
     return basis;
 }
 
@@ -128,25 +130,55 @@ Projection::Projection(const std::vector<float>& basis, std::size_t dim, std::si
         for (std::size_t j = 0; j < dim; ++j)
             out[j] = static_cast<std::uint8_t>(ints[j] + zero_code);
     }
+    pack();
 }
 
-void Projection::apply(const float* in, Scratch& scratch, float* out) const {
+void Projection::pack() {
+    panels_.resize(dots_stride() * stride_ + slack);
+    kernels::kernels().pack_u8(matrix_.data(), out_dim_, stride_, stride_, panels_.data());
+}
+
+Projection::Rounded Projection::round(const float* in, std::int8_t* ints) const {
     const kernels::Kernels& table = kernels::kernels();
-    if (scratch.ints.size() < stride_) scratch.ints.resize(stride_);
-    if (scratch.dots.size() < out_dim_ * sizeof(std::int32_t))
-        scratch.dots.resize(out_dim_ * sizeof(std::int32_t));
-    auto* const ints = scratch.ints.as<std::int8_t>();
-    auto* const dots = scratch.dots.as<std::int32_t>();
     const float top = table.largest(in, dim_);
     const float factor = top > 1e-30f ? 127 / top : 0.0f;
     table.to_i8(in, dim_, factor, ints);
     std::memset(ints + dim_, 0, stride_ - dim_);
     std::int32_t sum = 0;
     for (std::size_t j = 0; j < dim_; ++j) sum += ints[j];
-    table.dot_u8_rows(ints, matrix_.as<std::uint8_t>(), out_dim_, stride_, stride_, dots);
-    const float scale = factor > 0 ? step_ / factor : 0.0f;
+    return {factor, sum};
+}
+
+void Projection::scale(const std::int32_t* dots, const Rounded& rounded, float* out) const {
+    const float scale = rounded.factor > 0 ? step_ / rounded.factor : 0.0f;
     for (std::size_t r = 0; r < out_dim_; ++r)
-        out[r] = static_cast<float>(dots[r] - zero_code * sum) * scale;
+        out[r] = static_cast<float>(dots[r] - zero_code * rounded.sum) * scale;
+}
+
+void Projection::apply(const float* in, Scratch& scratch, float* out) const {
+    put(0, 1, in, scratch);
+    auto* const dots = scratch.dots.as<std::int32_t>();
+    kernels::kernels().dot_u8_rows(scratch.ints.as<std::int8_t>(), matrix_.as<std::uint8_t>(),
+                                   out_dim_, stride_, stride_, dots);
+    scale(dots, scratch.rounded[0], out);
+}
+
+void Projection::put(std::size_t i, std::size_t n, const float* in, Scratch& scratch) const {
+    const std::size_t dots = n * dots_stride() * sizeof(std::int32_t);
+    if (scratch.ints.size() < n * stride_ + slack) scratch.ints.resize(n * stride_ + slack);
+    if (scratch.dots.size() < dots + slack) scratch.dots.resize(dots + slack);
+    if (scratch.rounded.size() < n) scratch.rounded.resize(n);
+    scratch.rounded[i] = round(in, scratch.ints.as<std::int8_t>() + i * stride_);
+}
+
+void Projection::multiply(std::size_t n, Scratch& scratch) const {
+    kernels::kernels().tile_i8(scratch.ints.as<std::int8_t>(), n, stride_,
+                               panels_.as<std::uint8_t>(), out_dim_, stride_,
+                               scratch.dots.as<std::int32_t>(), dots_stride());
+}
+
+void Projection::get(std::size_t i, const Scratch& scratch, float* out) const {
+    scale(scratch.dots.as<std::int32_t>() + i * dots_stride(), scratch.rounded[i], out);
 }
 
 void Projection::state(StateWriter& out) const {
@@ -170,6 +202,7 @@ void Projection::load(StateReader& in, std::size_t dim) {
     out_dim_ = n / stride_;
     matrix_.resize(n);
     std::memcpy(matrix_.data(), values.data(), n);
+    pack();
 }
 
 }  // namespace nearfield

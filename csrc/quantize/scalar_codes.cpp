@@ -223,10 +223,10 @@ float ScalarCodes::offset(const float* vector, Order order) const {
     return static_cast<float>(sum);
 }
 
-void ScalarCodes::prepare(const float* vector, Order order, Query& query) const {
+bool ScalarCodes::rotate_query(const float* vector, Order order, Scratch& scratch) const {
     const bool centred = centres_query_ || order == Order::space;
-    query.scratch.rotated.resize(rotated_dim_);
-    float* const rotated = query.scratch.rotated.data();
+    scratch.rotated.resize(rotated_dim_);
+    float* const rotated = scratch.rotated.data();
     if (centred) {
         rotate(vector, rotated);
     } else {
@@ -234,19 +234,48 @@ void ScalarCodes::prepare(const float* vector, Order order, Query& query) const 
         std::fill(rotated + dim_, rotated + rotated_dim_, 0.0f);
         rotation_.apply(rotated, rotated);
     }
-    const float* const values = project(query.scratch);
-    const float largest = kernels::kernels().largest(values, used_dim());
+    return centred;
+}
+
+void ScalarCodes::prepare(const float* vector, Order order, Query& query) const {
+    const bool centred = rotate_query(vector, order, query.scratch);
     if (query.codes.size() < code_dim_) query.codes.resize(code_dim_);
-    auto* codes = query.codes.as<std::int8_t>();
+    query.terms = round_query(project(query.scratch), centred, query.codes.as<std::int8_t>());
+}
+
+void ScalarCodes::prepare(std::size_t n, const std::function<const float*(std::size_t)>& vector,
+                          Order order, Block& block) const {
+    if (block.codes.size() < n * code_dim_) block.codes.resize(n * code_dim_);
+    block.terms.resize(n);
+    Scratch& scratch = block.scratch;
+    auto* const codes = block.codes.as<std::int8_t>();
+    bool centred = true;
+    for (std::size_t i = 0; i < n; ++i) {
+        centred = rotate_query(vector(i), order, scratch);
+        if (projects())
+            projection_.put(i, n, scratch.rotated.data(), scratch.projecting);
+        else
+            block.terms[i] = round_query(project(scratch), centred, codes + i * code_dim_);
+    }
+    if (!projects()) return;
+    projection_.multiply(n, scratch.projecting);
+    scratch.projected.resize(code_dim_);
+    for (std::size_t i = 0; i < n; ++i) {
+        projection_.get(i, scratch.projecting, scratch.projected.data());
+        block.terms[i] = round_query(scratch.projected.data(), centred, codes + i * code_dim_);
+    }
+}
+
+kernels::EstimateQuery ScalarCodes::round_query(const float* values, bool centred,
+                                                std::int8_t* codes) const {
+    const float largest = kernels::kernels().largest(values, used_dim());
     const float factor = largest > 1e-30f ? 127 / largest : 0.0f;
     kernels::kernels().to_i8(values, code_dim_, factor, codes);
     std::int32_t sum = 0;
     for (std::size_t i = 0; i < code_dim_; ++i) sum += codes[i];
     const auto levels = static_cast<double>((1 << bits_) - 1);
-    query.terms.codes = codes;
-    query.terms.a = centred ? 1.0f : 0.0f;
-    query.terms.b = factor > 0 ? 1 / factor : 0.0f;
-    query.terms.shift = static_cast<std::int32_t>(std::lrint(levels / 2 * sum));
+    return {codes, centred ? 1.0f : 0.0f, factor > 0 ? 1 / factor : 0.0f,
+            static_cast<std::int32_t>(std::lrint(levels / 2 * sum))};
 }
 
 }  // namespace nearfield

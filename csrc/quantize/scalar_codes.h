@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "core/buffer.h"
@@ -72,6 +73,16 @@ class ScalarCodes {
     enum class Order { metric, space };
     /// `vector` (dim,) as Space::prepare gives it.
     void prepare(const float* vector, Order order, Query& query) const;
+    /// Queries made ready together.
+    struct Block {
+        Buffer codes;
+        std::vector<kernels::EstimateQuery> terms;  // by query
+        Scratch scratch;
+    };
+    /// As prepare for vectors [0, n), with the same results; a projection is read once for all.
+    void prepare(std::size_t n, const std::function<const float*(std::size_t)>& vector,
+                 Order order, Block& block) const;
+    bool projects() const { return !projection_.none(); }
     /// Estimated distances, up to a constant and a factor, to codes at base + slots[i] * stride;
     /// `distances` needs room for n + 16.
     void estimate(const Query& query, const std::uint8_t* base, const Slot* slots,
@@ -92,13 +103,16 @@ class ScalarCodes {
     /// What codes are made of: the rotated vector, or its projection; (code_dim,), zeros beyond the
     /// last used one.
     const float* project(Scratch& scratch) const;
+    /// Into scratch.rotated; whether the query was centred.
+    bool rotate_query(const float* vector, Order order, Scratch& scratch) const;
+    kernels::EstimateQuery round_query(const float* values, bool centred, std::int8_t* codes) const;
 
     std::size_t dim_;
     int bits_;
     /// Reads what is needed of codes from the projection.
     void use(Projection projection);
     void choose(const std::vector<float>& rotated, const MatrixView& sample, const Run& run);
-    double found_share(const MatrixView& sample) const;
+    double found_share(const MatrixView& sample, const Run& run) const;
 
     std::size_t wanted_dim_;
     std::size_t rotated_dim_, code_dim_ = 0, bytes_ = 0, stride_ = 0;

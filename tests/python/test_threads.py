@@ -139,6 +139,26 @@ def test_ctrl_c_is_heard_quickly_in_a_long_search():
     assert min(waited) < 0.05, waited  # the machine may stall once, not three times
 
 
+@pytest.mark.parametrize(("n", "dim"), [(60_000, 64), (6_000, 400)])
+def test_ctrl_c_is_heard_at_any_moment_of_a_build(n, dim):
+    code = f"""
+        import signal, time
+        import numpy as np, nearfield as nf
+        vectors = np.random.default_rng(0).standard_normal(({n}, {dim}), dtype=np.float32)
+        # By this thread's own time: where it waits it listens every 20 ms.
+        heard = [time.thread_time()]
+        signal.signal(signal.SIGALRM, lambda *_: heard.append(time.thread_time()))
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        nf.HNSW({dim}, "l2").add(vectors, threads=1)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert len(heard) > 10, len(heard)
+        print(np.diff([*heard, time.thread_time()]).max())
+    """
+    ran = run_python(code, timeout=600)
+    assert ran.returncode == 0, ran.stderr
+    assert float(ran.stdout) < 0.1
+
+
 def test_ctrl_c_during_add_leaves_the_index_as_it_was():
     code = """
         import os, signal, threading, time

@@ -21,9 +21,8 @@ void Beam::fit(const Graph& graph, std::size_t ef) {
     if (log_.size() < 4096) log_.resize(4096);
 }
 
-void Beam::start(const Graph& graph, const float* vector, const Walk& walk) {
+void Beam::start(const Graph& graph, const Walk& walk) {
     fit(graph, walk.ef);
-    graph.prepare(vector, walk.order, query_);
     k_ = walk.k;
     idle_ = 0;
     size_ = cursor_ = logged_ = batch_ = n_heads_ = 0;

@@ -29,7 +29,16 @@ class Beam {
     static constexpr std::size_t max_heads = 4;
 
     /// Begins at the seeds with a vector as Space::prepare gives it.
-    void start(const Graph& graph, const float* vector, const Walk& walk);
+    void start(const Graph& graph, const float* vector, const Walk& walk) {
+        graph.prepare(vector, walk.order, query_);
+        start(graph, walk);
+    }
+    /// As above with a query made ready, where codes are walked on; `terms` points to what must
+    /// outlive the walk.
+    void start(const Graph& graph, const kernels::EstimateQuery& terms, const Walk& walk) {
+        query_.codes.terms = terms;
+        start(graph, walk);
+    }
     /// Picks the next nodes to expand, at most `heads`, and starts fetching their links, and those
     /// of as many more as `ahead`; false at the end of the search.
     bool choose(const Graph& graph, std::size_t heads, std::size_t ahead);
@@ -53,6 +62,7 @@ class Beam {
     std::size_t distances() const { return scored_; }
 
   private:
+    void start(const Graph& graph, const Walk& walk);
     void fit(const Graph& graph, std::size_t ef);
     kernels::Pool pool() { return {pool_distances_.data(), pool_nodes_.data()}; }
     void mark(Slot node) { visited_[node / 64] |= std::uint64_t{1} << (node % 64); }
@@ -76,7 +86,7 @@ class Beam {
 inline constexpr std::size_t beams_at_once = 4;
 using Beams = std::array<Beam, beams_at_once>;
 
-/// Searches for vector(i, b), i in [begin, end), `beams_at_once` at a time. As each ends, calls
+/// Searches for vector(i, b), what a beam starts with, i in [begin, end), `beams_at_once` at a time. As each ends, calls
 /// fetch(beam), which may start fetching what done(i, b, beam) needs; the others go on in between.
 template <class Vector, class Fetch, class Done>
 void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t begin,

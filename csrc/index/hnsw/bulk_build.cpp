@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "core/thread_pool.h"
 #include "index/hnsw/beam.h"
+#include "index/hnsw/close_links.h"
 #include "index/hnsw/connect.h"
 #include "index/hnsw/entries.h"
 #include "index/hnsw/local_share.h"
@@ -61,21 +62,25 @@ std::vector<Slot> BulkBuild::run(std::size_t n, const Source& source) {
     train(n, source);
     quantize(n, source);
     Partition cut = partition(*rows_, leaf, probes, params_.seed, stage(0.05, 0.15));
-    rows_->reorder(cut.order);
-    // One table at a time, and what a stage alone needs goes with it: at most half as much again as
-    // the index is held.
+    rows_->reorder(cut.order, stage(0.15, 0.15));
+    // One table at a time, and what a stage alone needs goes with it. Vectors come last, where rows
+    // have gone: hardly more is ever held than the index (README.md).
     auto table = std::make_unique<LinkTable>(link_neighbors(cut));
     const std::vector<Slot> order = std::move(cut.order);
     cut = Partition();
     fit_bits(source, order, *table);
-    store(source, order);
+    encode(source, order);
+    if (graph_.walks_rows) store(source, order);
     choose_seeds();
     merge_reverse(*table, stage(0.45, 0.5));
     table.reset();
     std::vector<std::uint8_t> reached(n);
-    table = std::make_unique<LinkTable>(refine(reached));
-    merge_reverse(*table, stage(0.9, 0.97));
+    table = std::make_unique<LinkTable>(refine(source, order, reached));
+    merge_reverse(*table, stage(0.9, 0.96));
     table.reset();
+    rows_.reset();
+    if (!graph_.walks_rows) store(source, order);
+    link_close(graph_, stage(0.97, 0.97));
     cover(graph_, reached, stage(0.97, 1));
     connect(graph_, stage(1, 1));
     measure_noise();
@@ -90,7 +95,7 @@ void BulkBuild::train(std::size_t n, const Source& source) {
         const float* row = source(i * n / taken, &sample_[i * dim]);
         if (row != &sample_[i * dim]) std::copy_n(row, dim, &sample_[i * dim]);
     }
-    graph_.codes.train({sample_.data(), taken, dim}, run_);
+    graph_.codes.train({sample_.data(), taken, dim}, stage(0, 0));
     const std::size_t rotated_dim = graph_.codes.rotated_dim();
     std::vector<float> rotated(taken * rotated_dim);
     for (std::size_t i = 0; i < taken; ++i)
@@ -110,16 +115,26 @@ void BulkBuild::quantize(std::size_t n, const Source& source) {
                  });
 }
 
-void BulkBuild::store(const Source& source, const std::vector<Slot>& order) {
-    graph_.resize(order.size());
+void BulkBuild::encode(const Source& source, const std::vector<Slot>& order) {
+    graph_.make_room(order.size());
     std::iota(graph_.slots.begin(), graph_.slots.end(), Slot{0});  // live; the caller names them
     parallel_for(stage(0.4, 0.43), order.size(), rows_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
                      std::vector<float> vector(space_.dim());
                      ScalarCodes::Scratch scratch;
                      for (std::size_t node = begin; node < end; ++node)
-                         graph_.put(static_cast<Slot>(node), source(order[node], vector.data()),
-                                    scratch);
+                         graph_.put_code(static_cast<Slot>(node),
+                                         source(order[node], vector.data()), scratch);
+                 });
+}
+
+void BulkBuild::store(const Source& source, const std::vector<Slot>& order) {
+    parallel_for(graph_.walks_rows ? stage(0.43, 0.43) : stage(0.96, 0.97), order.size(),
+                 rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+                     std::vector<float> vector(space_.dim());
+                     for (std::size_t node = begin; node < end; ++node)
+                         graph_.put_vector(static_cast<Slot>(node),
+                                           source(order[node], vector.data()));
                  });
 }
 
@@ -131,7 +146,7 @@ void BulkBuild::fit_bits(const Source& source, const std::vector<Slot>& order,
     const bool whole = params_.keeps_vectors &&
                        (params_.rerank == Scalar::f16 || params_.rerank == Scalar::f32);
     while (params_.fits_bits && !graph_.walks_rows &&
-           local_share(graph_, source, order, near) < enough_share) {
+           local_share(graph_, source, order, near, stage(0.4, 0.4)) < enough_share) {
         if (params_.bits < 8)
             params_.bits = 8;
         else if (whole)
@@ -139,7 +154,8 @@ void BulkBuild::fit_bits(const Source& source, const std::vector<Slot>& order,
         else
             return;
         graph_ = Graph(space_, params_);
-        graph_.codes.train({sample_.data(), sample_.size() / space_.dim(), space_.dim()}, run_);
+        graph_.codes.train({sample_.data(), sample_.size() / space_.dim(), space_.dim()},
+                           stage(0.4, 0.4));
     }
 }
 
@@ -153,7 +169,7 @@ void BulkBuild::choose_seeds() {
 
 LinkTable BulkBuild::link_neighbors(const Partition& cut) {
     LinkTable table(rows_->size(), graph_.degree);
-    const NearRows near(*rows_, cut);
+    const NearRows near(*rows_, cut, stage(0.15, 0.15));
     parallel_for(stage(0.15, 0.4), cut.clusters(), 1,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
                      TilePruner pruner(*rows_, rule_);
@@ -212,7 +228,8 @@ void BulkBuild::merge_reverse(const LinkTable& table, const Run& run) {
     }
 }
 
-LinkTable BulkBuild::refine(std::vector<std::uint8_t>& reached) {
+LinkTable BulkBuild::refine(const Source& source, const std::vector<Slot>& order,
+                            std::vector<std::uint8_t>& reached) {
     // A quarter of what one insertion searches: the graph to start from is already a good one, and
     // half reaches no better recall for the distances it takes (README.md).
     const std::size_t ef = std::max<std::size_t>(32, params_.ef_construction / 4);
@@ -230,8 +247,7 @@ LinkTable BulkBuild::refine(std::vector<std::uint8_t>& reached) {
                      walk_many(
                          graph_, own_beams, {ScalarCodes::Order::space, ef}, begin, end,
                          [&](std::size_t node, std::size_t b) {
-                             graph_.get(static_cast<Slot>(node), &vectors[b * dim]);
-                             return &vectors[b * dim];
+                             return source(order[node], &vectors[b * dim]);
                          },
                          [](const Beam&) {},
                          [&](std::size_t node, std::size_t b, const Beam& beam) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/column.h"
 #include "core/run.h"
 #include "core/types.h"
 #include "index/hnsw/graph.h"
@@ -20,14 +21,17 @@ using Source = std::function<const float*(std::size_t i, float* scratch)>;
 
 /// Links of all nodes while they are chosen, (n, degree).
 struct LinkTable {
-    LinkTable(std::size_t n, std::size_t most)
-        : degree(most), links(n * most), kept(n), filled(n) {}
+    LinkTable(std::size_t n, std::size_t most) : degree(most) {
+        links.resize(n * most);
+        kept.resize(n);
+        filled.resize(n);
+    }
     const Slot* row(std::size_t node) const { return &links[node * degree]; }
     void put(std::size_t node, const Chosen& chosen);
 
     std::size_t degree;
-    std::vector<Slot> links;
-    std::vector<std::uint16_t> kept, filled;
+    Column<Slot> links;
+    Column<std::uint16_t> kept, filled;
 };
 
 /// Builds `graph` (empty) from n rows. The graph is the same whatever the number of threads: every
@@ -41,13 +45,15 @@ class BulkBuild {
   private:
     void train(std::size_t n, const Source& source);
     void quantize(std::size_t n, const Source& source);
+    void encode(const Source& source, const std::vector<Slot>& order);
     void store(const Source& source, const std::vector<Slot>& order);
     void choose_seeds();
     void fit_bits(const Source& source, const std::vector<Slot>& order, const LinkTable& near);
     LinkTable link_neighbors(const Partition& cut);
     void merge_reverse(const LinkTable& table, const Run& run);
     /// Sets `reached` (n,) by node: whether the search for its vector came near it.
-    LinkTable refine(std::vector<std::uint8_t>& reached);
+    LinkTable refine(const Source& source, const std::vector<Slot>& order,
+                     std::vector<std::uint8_t>& reached);
     void measure_noise();
 
     /// A share of the whole work, for the progress report.

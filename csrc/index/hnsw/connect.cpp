@@ -13,7 +13,6 @@ constexpr std::size_t ef_connect = 64;
 constexpr std::size_t most_rounds = 20;
 // So many nodes that nothing led to are a region, which gets an entry point.
 constexpr std::size_t region = 16;
-constexpr std::size_t nodes_a_tick = 1 << 14;
 
 /// Returns how many nodes are newly seen.
 std::size_t spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slot>& open,
@@ -25,7 +24,7 @@ std::size_t spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slo
     while (!open.empty()) {
         const Slot node = open.back();
         open.pop_back();
-        if (run.tick && n % nodes_a_tick == 0) run.tick(0, 1);
+        run.hear(n);
         const std::uint32_t* const links = graph.row(node);
         for (std::size_t i = 0; i < graph.degree && links[i] != kernels::no_link; ++i) {
             if (seen.test(links[i])) continue;
@@ -40,9 +39,11 @@ std::size_t spread(const Graph& graph, Slot start, Bitmap& seen, std::vector<Slo
 /// Which link of a node to give up for one to a node that nothing leads to.
 class Spares {
   public:
-    explicit Spares(const Graph& graph) : graph_(graph), leads_(graph.size(), 0) {
-        for (Slot node = 0; node < graph.size(); ++node)
+    Spares(const Graph& graph, const Run& run) : graph_(graph), leads_(graph.size(), 0) {
+        for (Slot node = 0; node < graph.size(); ++node) {
+            run.hear(node);
             for (std::size_t i = 0; i < graph.count(node); ++i) ++leads_[graph.row(node)[i]];
+        }
     }
     /// A free place, or the farthest link to a node that others link to as well; degree if none.
     std::size_t find(Slot from) const {
@@ -88,7 +89,8 @@ void connect(Graph& graph, const Run& run) {
         for (Slot node = 0; node < graph.size(); ++node) {
             if (!graph.live(node) || seen.test(node)) continue;
             complete = false;
-            if (!spares) spares.emplace(graph);
+            if (run.tick) run.tick(0, 1);
+            if (!spares) spares.emplace(graph, run);
             graph.get(node, vector.data());
             walk_one(graph, beam, {ScalarCodes::Order::space, ef_connect}, vector.data());
             for (std::size_t i = 0; i < beam.size(); ++i) {

@@ -55,11 +55,12 @@ std::vector<Slot> missed(const Graph& graph, const std::vector<Slot>& nodes, con
 }
 
 /// Of nodes (ascending) some that all others are near: no farther off than a few times their links.
-std::vector<Slot> heads_of(const Graph& graph, const std::vector<Slot>& nodes) {
+std::vector<Slot> heads_of(const Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
     const std::unique_ptr<Scorer> scorer = graph.scorer(*graph.geometry);
     std::vector<float> vector(graph.dim()), lengths, distances(heads_beside);
     std::vector<Slot> heads;
     for (const Slot node : nodes) {
+        if (run.tick) run.tick(0, 1);
         graph.get(node, vector.data());
         scorer->set_query(vector.data());
         const std::size_t n = graph.count(node), beside = std::min(heads.size(), heads_beside);
@@ -77,11 +78,11 @@ std::vector<Slot> heads_of(const Graph& graph, const std::vector<Slot>& nodes) {
 }
 
 /// Adds entry points for nodes (ascending) that none leads near; false if there are as many as may be.
-bool add_entries(Graph& graph, const std::vector<Slot>& nodes) {
+bool add_entries(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
     const std::size_t held = graph.seeds.size();
     const std::size_t most = always_allowed + graph.size() / nodes_an_entry;
     if (held >= most) return false;
-    std::vector<Slot> heads = heads_of(graph, nodes), seeds = graph.seeds;
+    std::vector<Slot> heads = heads_of(graph, nodes, run), seeds = graph.seeds;
     heads.resize(std::min(heads.size(), most - held));
     seeds.insert(seeds.end(), heads.begin(), heads.end());
     std::sort(seeds.begin(), seeds.end());
@@ -97,7 +98,7 @@ std::size_t cover_nodes(Graph& graph, const std::vector<Slot>& nodes, const Run&
     for (std::size_t round = 0; round < most_rounds; ++round) {
         const std::vector<Slot> left = missed(graph, nodes, run);
         if (round == 0) first = left.size();
-        if (left.empty() || !add_entries(graph, left) || left.size() * few_one_in < nodes.size())
+        if (left.empty() || !add_entries(graph, left, run) || left.size() * few_one_in < nodes.size())
             break;
     }
     return first;
@@ -116,7 +117,7 @@ void cover(Graph& graph, const std::vector<std::uint8_t>& reached, const Run& ru
 }
 
 void enter_at(Graph& graph, const std::vector<Slot>& nodes) {
-    if (!nodes.empty()) add_entries(graph, nodes);
+    if (!nodes.empty()) add_entries(graph, nodes, Run());
 }
 
 }  // namespace nearfield

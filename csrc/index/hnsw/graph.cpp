@@ -90,6 +90,13 @@ void Graph::set_links(Slot node, const Slot* neighbors, std::size_t n) {
 
 void Graph::resize(std::size_t n) {
     const std::size_t old = size();
+    make_room(n);
+    if (codes.trained())
+        for (std::size_t node = old; node < n; ++node)
+            set_links(static_cast<Slot>(node), nullptr, 0);
+}
+
+void Graph::make_room(std::size_t n) {
     if (!coded) vectors.resize(std::max(n, vectors.size()));
     slots.reserve(n);
     factors.reserve(n);
@@ -98,17 +105,9 @@ void Graph::resize(std::size_t n) {
         links.reserve(n * link_bytes());
         code_rows.resize(n * code_stride());
         links.resize(n * link_bytes());
-        for (std::size_t node = old; node < n; ++node)
-            set_links(static_cast<Slot>(node), nullptr, 0);
     }
     factors.resize(n);
     slots.resize(n, no_slot);
-}
-
-void Graph::put(Slot node, const float* vector, ScalarCodes::Scratch& scratch) {
-    if (!coded) vectors.put(node, vector);
-    if (codes.trained() && !walks_rows)
-        factors[node] = codes.encode(vector, code(node), scratch);
 }
 
 void Graph::get(Slot node, float* vector) const {
@@ -177,12 +176,13 @@ void Graph::reorder(const std::vector<Slot>& order) {
     for (Slot& seed : seeds) seed = place[seed];
 }
 
-std::vector<Slot> walk_order(const Graph& graph) {
+std::vector<Slot> walk_order(const Graph& graph, const Run& run) {
     constexpr std::size_t page = 64;  // nodes; a page of memory holds as many codes of 64 bytes
     Bitmap taken(graph.size());
     std::vector<Slot> order, open;
     const auto take = [&](Slot node) {
         if (!graph.live(node) || taken.test(node)) return;
+        run.hear(order.size());
         taken.set(node);
         order.push_back(node);
     };

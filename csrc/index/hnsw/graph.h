@@ -10,6 +10,7 @@
 #include "core/buffer.h"
 #include "core/scorer.h"
 #include "core/column.h"
+#include "core/run.h"
 #include "core/types.h"
 #include "quantize/scalar_codes.h"
 #include "store/space.h"
@@ -112,8 +113,20 @@ struct Graph {
 
     /// Room for nodes [0, n); new ones are dead and have no links.
     void resize(std::size_t n);
+    /// As resize for a graph without nodes, whose links are all to be set before they are read.
+    void make_room(std::size_t n);
     /// Stores a vector as Space::prepare gives it, with its code.
-    void put(Slot node, const float* vector, ScalarCodes::Scratch& scratch);
+    void put(Slot node, const float* vector, ScalarCodes::Scratch& scratch) {
+        put_vector(node, vector);
+        put_code(node, vector, scratch);
+    }
+    void put_vector(Slot node, const float* vector) {
+        if (!coded) vectors.put(node, vector);
+    }
+    void put_code(Slot node, const float* vector, ScalarCodes::Scratch& scratch) {
+        if (codes.trained() && !walks_rows)
+            factors[node] = codes.encode(vector, code(node), scratch);
+    }
     /// Takes node order[i] to place i and drops the rest, to which no link may lead.
     void reorder(const std::vector<Slot>& order);
     /// Copies the codes of the seeds next to each other, to be scanned.
@@ -140,6 +153,6 @@ struct Graph {
 
 /// The live nodes in the order of a walk that fills a page of memory breadth first and goes on near
 /// the last one, so that what is searched together lies together.
-std::vector<Slot> walk_order(const Graph& graph);
+std::vector<Slot> walk_order(const Graph& graph, const Run& run);
 
 }  // namespace nearfield

@@ -87,7 +87,7 @@ void HnswIndex::adapt(const MatrixView& queries, const Run& run) {
     const Run quiet{run.threads, nullptr};
     parallel_for(quiet, first.size() - 1, nodes_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
-                     VectorPruner pruner(graph_, space_.geometry());
+                     VectorPruner pruner(graph_);
                      std::vector<Slot> targets;
                      for (std::size_t f = begin; f < end; ++f) {
                          targets.clear();

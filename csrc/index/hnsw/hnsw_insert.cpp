@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/thread_pool.h"
 #include "index/hnsw/bulk_build.h"
+#include "index/hnsw/close_links.h"
 #include "index/hnsw/connect.h"
 #include "index/hnsw/entries.h"
 #include "index/hnsw/hnsw_index.h"
@@ -27,7 +28,7 @@ constexpr std::size_t always_rebuild_below = 20'000;
 /// What one thread keeps while it inserts.
 struct Inserter {
     Inserter(const Graph& graph, const kernels::MetricInfo& metric)
-        : pruner(graph, metric),
+        : pruner(graph),
           scorer(graph.scorer(metric)),
           vectors(beams_at_once * graph.dim()) {}
 
@@ -36,7 +37,15 @@ struct Inserter {
 
     VectorPruner pruner;
     std::unique_ptr<Scorer> scorer;
+    /// To `nodes`, those closest to `vector` where close is not near.
+    void add_close(const Graph& graph, const float* vector) {
+        walk_one(graph, close, {ScalarCodes::Order::metric, ef_close}, vector);
+        for (std::size_t i = 0; i < close.size(); ++i)
+            if (graph.live(close.node(i))) nodes.push_back(close.node(i));
+    }
+
     Beams beams;
+    Beam close;
     std::vector<float> vectors, nearest, distances;
     std::vector<Slot> nodes;
     std::vector<Neighbor> near;
@@ -218,6 +227,8 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
                       own.scorer->set_query(&own.vectors[b * dim]);
                       own.distances.resize(n);
                       own.scorer->score(nodes.data(), n, own.distances.data());
+                      if (graph_.metric != graph_.geometry)
+                          own.add_close(graph_, &own.vectors[b * dim]);
                       own.near.clear();
                       for (std::size_t j = 0; j < n; ++j)
                           if (j != i) own.near.push_back({own.distances[j], nodes[j]});
@@ -265,7 +276,7 @@ void HnswIndex::link_back(std::vector<std::pair<Slot, Slot>>& pairs,
     first.push_back(pairs.size());
     parallel_for(run, first.size() - 1, 64,
                  [&](std::size_t begin, std::size_t end, std::size_t) {
-                     VectorPruner pruner(graph_, space_.geometry());
+                     VectorPruner pruner(graph_);
                      std::vector<Slot> nodes;
                      for (std::size_t t = begin; t < end; ++t) {
                          const Slot target = pairs[first[t]].first;

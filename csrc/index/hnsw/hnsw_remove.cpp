@@ -60,7 +60,7 @@ void HnswIndex::mend(const Run& run) {
     const std::size_t pieces = (n + nodes_a_piece - 1) / nodes_a_piece;
     std::vector<std::vector<std::pair<Slot, std::vector<Slot>>>> mended(pieces);
     parallel_for(run, n, nodes_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
-        VectorPruner pruner(graph_, space_.geometry());
+        VectorPruner pruner(graph_);
         std::vector<Slot> nodes;
         std::vector<float> vector(space_.dim());
         std::unique_ptr<Beam> beam;
@@ -146,7 +146,7 @@ void HnswIndex::optimize(const Run& run) {
     if (!graph_.linked) return;
     changed();
     if (graph_.dead > 0) mend(Run{run.threads, nullptr});
-    reorder(walk_order(graph_));
+    reorder(walk_order(graph_, run));
 }
 
 void HnswIndex::compact_slots(const std::vector<Slot>& old_slots, const Run& run) {

@@ -172,13 +172,25 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
             return;
         }
         std::array<const float*, beams_at_once> asked{};
-        walk_many(
-            graph_, worker->beams, query.walk(), begin, end,
-            [&](std::size_t i, std::size_t b) { return asked[b] = ready(i, b); },
-            [&](const Beam& beam) { query.fetch(beam); },
-            [&](std::size_t i, std::size_t b, const Beam& beam) {
-                query.rank(*worker, beam, asked[b], k, out + i * k);
-            });
+        const auto walk_all = [&](auto&& starting_with) {
+            walk_many(
+                graph_, worker->beams, query.walk(), begin, end, starting_with,
+                [&](const Beam& beam) { query.fetch(beam); },
+                [&](std::size_t i, std::size_t b, const Beam& beam) {
+                    query.rank(*worker, beam, asked[b], k, out + i * k);
+                });
+        };
+        if (graph_.walks_rows || !graph_.codes.projects()) {
+            walk_all([&](std::size_t i, std::size_t b) { return asked[b] = ready(i, b); });
+            return;
+        }
+        graph_.codes.prepare(
+            end - begin, [&](std::size_t i) { return ready(begin + i, 0); },
+            query.walk().order, worker->block);
+        walk_all([&](std::size_t i, std::size_t b) {
+            asked[b] = ready(i, b);
+            return worker->block.terms[i - begin];
+        });
     });
 }
 

@@ -35,7 +35,7 @@ std::vector<std::size_t> first_by(const std::vector<T>& keys, std::size_t n) {
 }  // namespace
 
 double local_share(const Graph& graph, const Source& source, const std::vector<Slot>& order,
-                   const LinkTable& near) {
+                   const LinkTable& near, const Run& run) {
     const ScalarCodes& codes = graph.codes;
     const std::size_t n = order.size(), dim = graph.dim();
     std::vector<float> own(dim), scratch(dim), estimates;
@@ -48,6 +48,7 @@ double local_share(const Graph& graph, const Source& source, const std::vector<S
     ScalarCodes::Scratch encoding;
     std::size_t right = 0, asked = 0;
     for (std::size_t i = 0; i < std::min(n, nodes); ++i) {
+        if (run.tick) run.tick(i, nodes);
         const std::vector<Slot> group = around(static_cast<Slot>(i * n / std::min(n, nodes)), near);
         const std::size_t size = group.size() - 1;
         const float* const vector = source(order[group[0]], own.data());

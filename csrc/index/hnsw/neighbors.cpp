@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/thread_pool.h"
+
 namespace nearfield {
 namespace {
 
@@ -29,19 +31,20 @@ struct NearRows::Found {
     }
 };
 
-NearRows::NearRows(const IntRows& rows, const Partition& cut) : rows_(rows), cut_(cut) {
+NearRows::NearRows(const IntRows& rows, const Partition& cut, const Run& run)
+    : rows_(rows), cut_(cut) {
     panel_first_.resize(cut.clusters() + 1, 0);
-    std::size_t largest = 0;
     for (std::size_t c = 0; c < cut.clusters(); ++c) {
         const std::size_t n = cut.first[c + 1] - cut.first[c];
         panel_first_[c + 1] =
             panel_first_[c] + kernels::padded(n, kernels::panel_rows) * rows.dim();
-        largest = std::max(largest, n);
     }
     panels_.resize(panel_first_.back() + 64);
-    for (std::size_t c = 0; c < cut.clusters(); ++c)
-        kernels::kernels().pack_u8(rows.row(cut.first[c]), cut.first[c + 1] - cut.first[c],
-                                   rows.dim(), rows.dim(), panels_.data() + panel_first_[c]);
+    parallel_for(run, cut.clusters(), 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+        for (std::size_t c = begin; c < end; ++c)
+            kernels::kernels().pack_u8(rows.row(cut.first[c]), cut.first[c + 1] - cut.first[c],
+                                       rows.dim(), rows.dim(), panels_.data() + panel_first_[c]);
+    });
     ones_.assign(columns_a_tile, 1.0f);
     zeros_.assign(columns_a_tile, 0.0f);
 }

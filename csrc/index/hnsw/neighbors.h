@@ -19,7 +19,7 @@ class NearRows {
     /// Neighbors found for a row.
     static constexpr std::size_t k = 64;
 
-    NearRows(const IntRows& rows, const Partition& cut);
+    NearRows(const IntRows& rows, const Partition& cut, const Run& run);
     /// Calls visit(row, neighbors) for each row of the cluster; neighbors in no order, distances up
     /// to a constant.
     void for_each(std::size_t cluster,

@@ -1,6 +1,7 @@
 #include "index/hnsw/partition.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -17,6 +18,7 @@ constexpr std::size_t rows_a_centroid = 64;
 constexpr std::size_t rows_a_piece = 1024;
 constexpr std::size_t rows_a_tile = 32;
 constexpr std::size_t lanes = kernels::panel_rows;
+constexpr std::size_t rows_a_bucket = 64;
 // A cluster this many times too large (copies of one vector, say) is cut without regard to distance.
 constexpr std::size_t largest_leaf = 16;
 
@@ -65,26 +67,51 @@ struct Nearest {
     std::vector<float> sorted_;
 };
 
+/// The `taken` rows with the smallest hashes, by hash: a sample, and shuffled. Hashes are spread
+/// evenly, so buckets by their first bits are small and each is sorted at once.
+std::vector<Slot> sample_of(std::size_t n, std::size_t taken, std::uint64_t seed, const Run& run) {
+    const auto hash = [seed](std::size_t i) { return mix(seed ^ mix(i)); };
+    const int bits = std::max(1, static_cast<int>(std::bit_width(n / rows_a_bucket)));
+    const auto bucket = [&](std::size_t i) { return hash(i) >> (64 - bits); };
+    std::vector<std::size_t> first((std::size_t{1} << bits) + 1, 0);
+    for (std::size_t i = 0; i < n; ++i) {
+        run.hear(i);
+        ++first[bucket(i) + 1];
+    }
+    std::partial_sum(first.begin(), first.end(), first.begin());
+    const auto used = static_cast<std::size_t>(
+        std::lower_bound(first.begin(), first.end(), taken) - first.begin());
+    std::vector<std::pair<std::uint64_t, Slot>> hashed(first[used]);
+    std::vector<std::size_t> place(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(used));
+    for (std::size_t i = 0; i < n; ++i) {
+        run.hear(i);
+        if (const std::size_t b = bucket(i); b < used)
+            hashed[place[b]++] = {hash(i), static_cast<Slot>(i)};
+    }
+    const auto at = [&](std::size_t i) { return hashed.begin() + static_cast<std::ptrdiff_t>(i); };
+    std::vector<Slot> sample;
+    sample.reserve(hashed.size());
+    for (std::size_t b = 0; b < used; ++b) {
+        run.hear(b);
+        std::sort(at(first[b]), at(first[b + 1]));
+        for (std::size_t i = first[b]; i < first[b + 1]; ++i) sample.push_back(hashed[i].second);
+    }
+    sample.resize(taken);
+    return sample;
+}
+
 }  // namespace
 
 Centroids::Centroids(const IntRows& rows, std::size_t n, std::size_t sample, std::uint64_t seed,
                      const Run& run)
     : n_(n), dim_(rows.dim()) {
-    // The rows with the smallest hashes are a sample, and their order is a shuffle.
-    std::vector<std::pair<std::uint64_t, Slot>> hashed(rows.size());
-    for (std::size_t i = 0; i < rows.size(); ++i)
-        hashed[i] = {mix(seed ^ mix(i)), static_cast<Slot>(i)};
-    const std::size_t taken = std::min(rows.size(), sample);
-    std::partial_sort(hashed.begin(), hashed.begin() + static_cast<std::ptrdiff_t>(taken),
-                      hashed.end());
-    sample_.resize(taken);
-    for (std::size_t i = 0; i < taken; ++i) sample_[i] = hashed[i].second;
+    sample_ = sample_of(rows.size(), std::min(rows.size(), sample), seed, run);
     values_.resize(n_ * dim_);
     for (std::size_t c = 0; c < n_; ++c)
         std::memcpy(values_.as<std::uint8_t>() + c * dim_, rows.row(sample_[c]), dim_);
     for (std::size_t i = 0; i < iterations; ++i) {
         pack();
-        recentre(rows, assign(rows, run));
+        recentre(rows, assign(rows, run), run);
     }
     pack();
 }
@@ -129,9 +156,11 @@ std::vector<std::uint32_t> Centroids::assign(const IntRows& rows, const Run& run
     return home;
 }
 
-void Centroids::recentre(const IntRows& rows, const std::vector<std::uint32_t>& home) {
+void Centroids::recentre(const IntRows& rows, const std::vector<std::uint32_t>& home,
+                         const Run& run) {
     std::vector<std::uint32_t> sums(n_ * dim_, 0), counts(n_, 0);
     for (std::size_t i = 0; i < sample_.size(); ++i) {
+        run.hear(i);
         const std::uint8_t* const row = rows.row(sample_[i]);
         std::uint32_t* const sum = &sums[home[i] * dim_];
         for (std::size_t j = 0; j < dim_; ++j) sum[j] += row[j];
@@ -152,6 +181,7 @@ std::vector<Slot> Centroids::medoids(const IntRows& rows, bool longest, const Ru
     TileScratch scratch;
     std::int8_t* const left = scratch.left(1, dim_);
     for (std::size_t i = 0; i < sample_.size(); ++i) {
+        run.hear(i);
         const std::uint32_t c = home[i];
         std::int32_t dot = 0;
         rows.copy_left(sample_[i], left);
@@ -186,7 +216,8 @@ Partition partition(const IntRows& rows, std::size_t leaf, std::size_t n_probes,
     cut.n_probes = std::min(wanted, n_probes);
     std::vector<Slot> all(n);
     std::iota(all.begin(), all.end(), Slot{0});
-    std::vector<std::uint32_t> near(n * cut.n_probes);
+    Column<std::uint32_t> near;
+    near.resize(n * cut.n_probes);
     parallel_for(run, n, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
         TileScratch scratch;
         centroids.nearest(rows, &all[begin], end - begin, cut.n_probes, scratch,
@@ -195,7 +226,10 @@ Partition partition(const IntRows& rows, std::size_t leaf, std::size_t n_probes,
 
     // Clusters that are far too large become several; whoever probes one probes one of its parts.
     std::vector<std::size_t> counts(wanted, 0);
-    for (std::size_t i = 0; i < n; ++i) ++counts[near[i * cut.n_probes]];
+    for (std::size_t i = 0; i < n; ++i) {
+        run.hear(i);
+        ++counts[near[i * cut.n_probes]];
+    }
     std::vector<std::uint32_t> part_first(wanted + 1, 0);
     for (std::size_t c = 0; c < wanted; ++c) {
         const std::size_t parts =
@@ -205,6 +239,7 @@ Partition partition(const IntRows& rows, std::size_t leaf, std::size_t n_probes,
     std::vector<std::size_t> seen(wanted, 0);
     std::vector<std::uint32_t> home(n);
     for (std::size_t i = 0; i < n; ++i) {
+        run.hear(i);
         std::uint32_t* const probes = &near[i * cut.n_probes];
         const std::uint32_t own = probes[0];
         for (std::size_t p = 0; p < cut.n_probes; ++p) {
@@ -224,6 +259,7 @@ Partition partition(const IntRows& rows, std::size_t leaf, std::size_t n_probes,
     cut.order.resize(n);
     cut.probes.resize(n * cut.n_probes);
     for (std::size_t i = 0; i < n; ++i) {
+        run.hear(i);
         const std::size_t at = place[home[i]]++;
         cut.order[at] = static_cast<Slot>(i);
         std::copy_n(&near[i * cut.n_probes], cut.n_probes, &cut.probes[at * cut.n_probes]);

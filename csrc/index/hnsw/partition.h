@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/column.h"
 #include "core/run.h"
 #include "core/types.h"
 #include "quantize/int_rows.h"
@@ -30,7 +31,7 @@ class Centroids {
   private:
     void pack();
     std::vector<std::uint32_t> assign(const IntRows& rows, const Run& run) const;
-    void recentre(const IntRows& rows, const std::vector<std::uint32_t>& home);
+    void recentre(const IntRows& rows, const std::vector<std::uint32_t>& home, const Run& run);
 
     std::size_t n_, dim_;
     std::vector<Slot> sample_;
@@ -42,7 +43,7 @@ class Centroids {
 struct Partition {
     std::vector<Slot> order;            // the row at each place
     std::vector<std::size_t> first;     // (clusters + 1,) where each begins
-    std::vector<std::uint32_t> probes;  // (n, n_probes) clusters near the row at each place
+    Column<std::uint32_t> probes;       // (n, n_probes) clusters near the row at each place
     std::size_t n_probes = 0;
 
     std::size_t clusters() const { return first.size() - 1; }

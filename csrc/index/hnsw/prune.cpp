@@ -5,6 +5,9 @@
 namespace nearfield {
 namespace {
 
+// Where a row serves two ends, the share of its links that lead to what is near.
+constexpr std::size_t near_share = 4;
+
 void drop_repeats(std::vector<Slot>& nodes, Slot node) {
     std::sort(nodes.begin(), nodes.end());
     nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
@@ -67,11 +70,15 @@ const Chosen& TilePruner::run(Slot node, std::vector<Slot>& nodes) {
     return chosen_;
 }
 
-VectorPruner::VectorPruner(const Graph& graph, const kernels::MetricInfo& metric)
+VectorPruner::VectorPruner(const Graph& graph)
     : graph_(graph),
       rule_(prune_rule(graph)),
-      scorer_(graph.scorer(metric)),
-      vector_(graph.dim()) {}
+      scorer_(graph.scorer(*graph.geometry)),
+      vector_(graph.dim()) {
+    if (graph.geometry == graph.metric) return;
+    closeness_ = graph.scorer(*graph.metric);
+    rule_.degree /= near_share;
+}
 
 const Chosen& VectorPruner::run(Slot node, std::vector<Slot>& nodes) {
     drop_repeats(nodes, node);
@@ -95,7 +102,45 @@ const Chosen& VectorPruner::run(Slot node, std::vector<Slot>& nodes) {
         scorer_->score(rest_.data(), n_rest, out);
     };
     robust_prune(candidates_, rule_, measure, chosen_);
+    if (closeness_) add_close(node);
     return chosen_;
+}
+
+void VectorPruner::add_close(Slot node) {
+    const auto has = [](const std::vector<Slot>& slots, Slot slot) {
+        return std::find(slots.begin(), slots.end(), slot) != slots.end();
+    };
+    const auto& entries = candidates_.entries;
+    by_closeness_.clear();
+    rest_.clear();
+    for (const auto& entry : entries) rest_.push_back(entry.node);
+    distances_.resize(entries.size());
+    graph_.get(node, vector_.data());
+    closeness_->set_query(vector_.data());
+    closeness_->score(rest_.data(), rest_.size(), distances_.data());
+    for (std::size_t i = 0; i < entries.size(); ++i)
+        if (!entries[i].twin) by_closeness_.push_back({distances_[i], entries[i].node});
+    std::sort(by_closeness_.begin(), by_closeness_.end());
+    while (!by_closeness_.empty() && chosen_.links.size() < graph_.degree) {
+        const Slot kept = by_closeness_.front().slot;
+        if (!has(chosen_.links, kept)) chosen_.links.push_back(kept);
+        by_closeness_.erase(by_closeness_.begin());
+        rest_.clear();
+        for (const Neighbor& other : by_closeness_) rest_.push_back(other.slot);
+        graph_.get(kept, vector_.data());
+        closeness_->set_query(vector_.data());
+        closeness_->score(rest_.data(), rest_.size(), distances_.data());
+        std::size_t left = 0;
+        for (std::size_t i = 0; i < rest_.size(); ++i)
+            if (distances_[i] >= by_closeness_[i].distance)
+                by_closeness_[left++] = by_closeness_[i];
+        by_closeness_.resize(left);
+    }
+    chosen_.kept = chosen_.links.size();
+    for (const auto& entry : entries) {
+        if (chosen_.links.size() == graph_.degree) break;
+        if (!entry.twin && !has(chosen_.links, entry.node)) chosen_.links.push_back(entry.node);
+    }
 }
 
 }  // namespace nearfield

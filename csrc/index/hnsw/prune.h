@@ -101,18 +101,24 @@ class TilePruner {
     Chosen chosen_;
 };
 
-/// Prunes on stored vectors, for a few nodes at a time.
+/// Prunes on stored vectors, for a few nodes at a time. Where closeness in the metric is not nearness
+/// (a dot product), a quarter of the links go to what is near and the others to what is close, which
+/// is where searches go: those t that no chosen s is closer to (ip-NSW: Morozov & Babenko, NeurIPS
+/// 2018).
 class VectorPruner {
   public:
-    VectorPruner(const Graph& graph, const kernels::MetricInfo& metric);
+    explicit VectorPruner(const Graph& graph);
     const Chosen& run(Slot node, std::vector<Slot>& nodes);
 
   private:
+    void add_close(Slot node);
+
     const Graph& graph_;
     PruneRule rule_;
-    std::unique_ptr<Scorer> scorer_;
+    std::unique_ptr<Scorer> scorer_, closeness_;
     std::vector<float> vector_, distances_;
     std::vector<Slot> rest_;
+    std::vector<Neighbor> by_closeness_;
     Candidates candidates_;
     Chosen chosen_;
 };

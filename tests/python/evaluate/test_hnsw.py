@@ -78,7 +78,7 @@ def test_a_graph_takes_what_was_estimated(n, dim, params):
 
 def test_build_chooses_a_graph_that_reaches_the_recall(vectors):
     names = [f"v{i}" for i in range(len(vectors))]
-    index = nf.build(vectors, recall=0.9, ids=names)
+    index = nf.build(vectors, recall=0.9, kind="hnsw", ids=names)
     assert isinstance(index, nf.HNSW)
     assert index.choice.startswith(f"HNSW(ef_search={index.ef_search}): recall@10 0.9")
     assert index.ids.tolist() == names  # so that a mask over the rows means what it says

@@ -1,5 +1,9 @@
 """HNSW's options: dimensions kept in codes, no codes at all, memory limits, tidying up."""
 
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 from clusters import clustered, recall
@@ -287,3 +291,36 @@ def test_codes_links_and_vectors_take_no_more_than_promised(dim, rerank, most, r
     parts = index.stats()["bytes"]
     taken = parts["codes"] + parts["links"] + parts["vectors"]
     assert taken <= most * 6000 * dim * 4
+
+
+def test_projected_queries_are_answered_alone_as_together(reduced):
+    index, _, queries = reduced
+    assert index.stats()["code_dim"] < DIM
+    together = index.search(queries, k=10, ef_search=40, threads=1)
+    for i, query in enumerate(queries):
+        alone = index.search(query, k=10, ef_search=40)
+        assert alone.ids.tolist() == together.ids[i].tolist()
+        np.testing.assert_array_equal(alone.distances, together.distances[i])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("rerank", ["float16", "int8"])
+def test_a_build_holds_at_most_half_as_much_again_as_the_index(rerank):
+    code = f"""
+        import numpy as np, nearfield as nf
+        def memory(name):
+            lines = open("/proc/self/status").read().splitlines()
+            return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+        vectors = np.random.default_rng(0).standard_normal((60_000, 128), dtype=np.float32)
+        index = nf.HNSW(128, "l2", ef_construction=32, rerank={rerank!r})
+        nf.HNSW(8, "l2").add(vectors[:300, :8])  # threads and their memory
+        open("/proc/self/clear_refs", "w").write("5")  # the highest begins anew
+        before = memory("VmRSS")
+        index.add(vectors, threads=2)
+        print(memory("VmHWM") - before - 1.5 * index.stats()["bytes"]["total"])
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=600
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert float(ran.stdout) <= 6e6  # for the sample and the threads, however large the index
