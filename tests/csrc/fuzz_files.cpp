@@ -15,30 +15,6 @@
 namespace nearfield::check {
 namespace {
 
-/// Both ways: as it is, and with its checksums made right.
-std::size_t use_both(std::string bytes) {
-    use_file(bytes);
-    fix_checksums(bytes);
-    use_file(bytes);
-    return 2;
-}
-
-std::size_t sweep(const std::string& good) {
-    std::size_t runs = 0;
-    for (std::size_t at = 0; at < good.size(); ++at) {
-        std::string bad = good;
-        bad[at] = static_cast<char>(bad[at] ^ (1 << (at * 5 + at / 8) % 8));
-        runs += use_both(std::move(bad));
-    }
-    return runs;
-}
-
-std::size_t cuts(const std::string& good) {
-    std::size_t runs = 0;
-    for (std::size_t n = 0; n < good.size(); ++n) runs += use_both(good.substr(0, n));
-    return runs;
-}
-
 /// Some damage of a kind that sometimes gets far: numbers that matter, parts moved, bits.
 void damage(std::string& bytes, const std::vector<std::string>& all, Random& random) {
     constexpr std::uint64_t values[] = {0,
@@ -104,22 +80,6 @@ void damage(std::string& bytes, const std::vector<std::string>& all, Random& ran
     }
 }
 
-std::size_t mutate(double seconds, std::uint64_t seed, const std::vector<std::string>& all) {
-    using Clock = std::chrono::steady_clock;
-    const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-    Random random(seed);
-    std::size_t runs = 0, taken = 0;
-    while (Clock::now() < end)
-        for (int i = 0; i < 64; ++i, ++runs) {
-            std::string bytes = all[random.below(all.size())];
-            for (std::size_t n = 1 + random.below(4); n-- > 0;) damage(bytes, all, random);
-            if (random.below(8)) fix_checksums(bytes);
-            taken += use_file(bytes);
-        }
-    std::printf("%zu of them were taken\n", taken);
-    return runs;
-}
-
 }  // namespace
 }  // namespace nearfield::check
 
@@ -148,6 +108,52 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 }
 
 #else
+
+namespace nearfield::check {
+namespace {
+
+/// Both ways: as it is, and with its checksums made right.
+std::size_t use_both(std::string bytes) {
+    use_file(bytes);
+    fix_checksums(bytes);
+    use_file(bytes);
+    return 2;
+}
+
+std::size_t sweep(const std::string& good) {
+    std::size_t runs = 0;
+    for (std::size_t at = 0; at < good.size(); ++at) {
+        std::string bad = good;
+        bad[at] = static_cast<char>(bad[at] ^ (1 << (at * 5 + at / 8) % 8));
+        runs += use_both(std::move(bad));
+    }
+    return runs;
+}
+
+std::size_t cuts(const std::string& good) {
+    std::size_t runs = 0;
+    for (std::size_t n = 0; n < good.size(); ++n) runs += use_both(good.substr(0, n));
+    return runs;
+}
+
+std::size_t mutate(double seconds, std::uint64_t seed, const std::vector<std::string>& all) {
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+    Random random(seed);
+    std::size_t runs = 0, taken = 0;
+    while (Clock::now() < end)
+        for (int i = 0; i < 64; ++i, ++runs) {
+            std::string bytes = all[random.below(all.size())];
+            for (std::size_t n = 1 + random.below(4); n-- > 0;) damage(bytes, all, random);
+            if (random.below(8)) fix_checksums(bytes);
+            taken += use_file(bytes);
+        }
+    std::printf("%zu of them were taken\n", taken);
+    return runs;
+}
+
+}  // namespace
+}  // namespace nearfield::check
 
 int main(int argc, char** argv) {
     using namespace nearfield::check;
