@@ -24,7 +24,7 @@ OWN = "tests/python/integrations"
 # name: (packages, modules that must be there beside them, tests)
 ENVIRONMENTS = {
     "langchain": (
-        ["langchain-core>=1", "langchain-tests>=1.1"],
+        ["langchain-core>=1", "langchain-tests>=1.1", "bm25s>=0.2.6"],
         [],
         ["tests/conformance/test_langchain_suite.py", f"{OWN}/test_langchain.py"],
     ),
@@ -34,7 +34,7 @@ ENVIRONMENTS = {
         ["tests/conformance/test_haystack_suite.py", f"{OWN}/test_haystack.py"],
     ),
     "llama-index": (
-        ["llama-index-core>=0.14", "pytest-asyncio>=1"],
+        ["llama-index-core>=0.14", "bm25s>=0.2.6", "pytest-asyncio>=1"],
         [],
         [f"{OWN}/test_llama_index.py"],
     ),

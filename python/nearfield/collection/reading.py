@@ -121,9 +121,8 @@ class Reading:
         threads : int, default 0
             0 means all.
         hybrid : bool or nearfield.text.Hybrid, default False
-            Rank by meaning and by shared words (BM25) together; for queries that are texts.
-            The first such search splits all texts, some 20 s a million; later ones those that are
-            new. Scores are then those of the fusion, in [0, 1].
+            Rank by meaning and by shared words (BM25) together; for queries that are texts. Needs
+            the extra ``text``. Scores are then those of the fusion, in [0, 1].
         rerank : callable, optional
             From a query and a list of texts to their scores, such as `nearfield.embed.Reranker`:
             orders the best candidates anew. Scores are then its own.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nearfield._optional import import_extra
 from nearfield.arrays import as_matrix
 from nearfield.collection import Collection, Hit, Item
 from nearfield.explore.suggest import choose
@@ -139,6 +140,7 @@ class Rows:
         """Find the k best rows by meaning and by words; `alpha` is the weight of meaning."""
         if self.collection is None:
             return []
+        import_extra("bm25s", "text", "hybrid search")
         from nearfield.text import Hybrid
 
         how = Hybrid("weighted", alpha)

@@ -45,7 +45,7 @@ class NearfieldVectorStore(BasePydanticVectorStore):
     A node whose id is held is replaced. Queries honour similarity_top_k, doc_ids and node_ids
     (empty lists limit nothing, as retrievers send them), nested filters of every operator but
     text_match_insensitive, and the modes DEFAULT, MMR (`mmr_threshold` is what nearness counts,
-    0.5 unless given) and HYBRID (needs query_str; alpha 1 is vectors
+    0.5 unless given) and HYBRID (needs query_str and the extra ``text``; alpha 1 is vectors
     alone). Similarities grow with nearness: the cosine, the
     inner product, or 1 / (1 + distance) under l2; of hybrid queries the fused scores.
     """

@@ -75,7 +75,7 @@ class WordSide:
     """The words of a collection's texts, brought up to date before each search.
 
     Nothing of it is stored: the first search after opening splits all texts, later ones those
-    that are new, and both cost what they split.
+    that are new.
     """
 
     def __init__(self, tokenizer: str | Tokenizer) -> None:

@@ -141,6 +141,7 @@ def test_a_snapshot_gives_rows_with_vectors_as_the_index_has_them(snapshot):
 
 
 def test_a_snapshot_is_searched_by_words_too(snapshot):
+    pytest.importorskip("bm25s")
     from nearfield.text import Hybrid
 
     docs, _ = snapshot

@@ -24,6 +24,7 @@ def test_a_text_with_its_vector_needs_no_encoder(docs):
 
 
 def test_words_and_known_vectors_are_fused(docs):
+    pytest.importorskip("bm25s")
     alone = nf.text.Hybrid("weighted", 0.0)
     assert docs.search("blue", k=1, vector=[1, 0, 0], hybrid=alone)[0].id == 3
     assert docs.search("blue", k=1, vector=[1, 0, 0], hybrid=nf.text.Hybrid("rrf", 1.0))[0].id == 1

@@ -141,6 +141,7 @@ def test_mmr_and_hybrid_queries(store, nodes):
     far = store.query(asked, mmr_threshold=0.1).ids
     assert far[0] == near[0] == "node7"
     assert far != near
+    library("bm25s")
     words = VectorStoreQuery(
         query_embedding=nodes[7].embedding, similarity_top_k=2, query_str="text 21",
         mode=VectorStoreQueryMode.HYBRID, alpha=0.0,
