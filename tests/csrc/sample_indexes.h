@@ -30,8 +30,15 @@ inline void fill(Index& index, std::size_t n, bool named) {
     index.remove(given.data() + 5, 9, false, Run{1, {}});
 }
 
+inline std::unique_ptr<Index> trained_lists(Space space, const IvfParams& params) {
+    auto index = std::make_unique<IvfIndex>(std::move(space), params);
+    const std::size_t dim = index->space().dim();
+    index->train({random_rows(60, dim, 5).data(), 60, dim}, Run{1, {}});
+    return index;
+}
+
 /// One of each: exact with and without codes, rows of a byte, a graph, a graph too small for links,
-/// lists of codes in one part and in two.
+/// lists of codes of two kinds, with rows and without.
 inline std::vector<std::unique_ptr<Index>> sample_indexes() {
     std::vector<std::unique_ptr<Index>> all;
     FlatParams flat;
@@ -50,16 +57,13 @@ inline std::vector<std::unique_ptr<Index>> sample_indexes() {
     all.push_back(std::make_unique<HnswIndex>(Space(6, "cosine"), graph));
     all.push_back(std::make_unique<HnswIndex>(Space(6, "dot"), graph));
     IvfParams lists;
-    lists.nlist = 4;
-    all.push_back(std::make_unique<IvfIndex>(Space(8, "cosine"), lists));
-    lists.codes.bits = 5;
+    lists.nlist = 5;
+    all.push_back(trained_lists(Space(10, "l2"), lists));
+    lists.codes.kind = CodeKind::product;
+    lists.codes.opq = true;
     lists.rerank.reset();
-    all.push_back(std::make_unique<IvfIndex>(Space(8, "l2"), lists));
-    for (std::size_t i = all.size() - 2; i < all.size(); ++i) {
-        const std::vector<float> rows = random_rows(80, 8, 4);
-        static_cast<IvfIndex&>(*all[i]).train({rows.data(), 80, 8}, Run{1, {}});
-    }
-    const std::size_t sizes[] = {40, 30, 40, 300, 290, 30, 90, 70};
+    all.push_back(trained_lists(Space(8, "cosine"), lists));
+    const std::size_t sizes[] = {40, 30, 40, 300, 290, 30, 50, 50};
     for (std::size_t i = 0; i < all.size(); ++i) fill(*all[i], sizes[i], i % 2 == 1);
     return all;
 }
