@@ -195,7 +195,7 @@ class Store:
         index = Flat(dim, metric, prefilter=True if dim >= 48 else None)
         if self.settings.partition_by is None:  # many small tails want little memory
             core: Any = index._core
-            core.make_room(0, self.seal_rows)
+            core.make_room(0, min(self.seal_rows, 1 << 16))  # beyond that growing costs little
         return index
 
     # Reading
