@@ -171,9 +171,9 @@ class _Contest:
                 break
         search = partial(index.search, k=self.k, threads=1)
         qps = measure_qps(search, self.queries, seconds=SECONDS)
-        alone = measure_latency(search, self.queries, seconds=SECONDS).samples
+        alone = measure_latency(search, self.queries, seconds=SECONDS).p50
         kept = index if self.whole else None
-        return _Tried(kind, params, kept, found, qps, 1e3 / float(alone.mean()))
+        return _Tried(kind, params, kept, found, qps, 1e3 / alone)
 
     def of_all(self, best: _Tried, rows: NDArray[np.float32], ids: "Ids | None") -> Any:
         """Build what was best once more, of all rows."""
