@@ -94,15 +94,17 @@ def hnsw(args: argparse.Namespace) -> None:
     before = memory()
     wall, cpu = time.perf_counter(), time.process_time()
     index.add(vectors, threads=args.threads, progress=args.progress)
+    after, index_mb = memory(), index.stats()["bytes"]["total"] / 2**20
     say(
         "build",
         rows=len(index),
         seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
         input_mb=vectors.nbytes / 2**20,
-        index_mb=index.stats()["bytes"]["total"] / 2**20,
+        index_mb=index_mb,
         before_mb=before["resident_mb"],
-        **memory(),
+        peak_over_index=(after["peak_mb"] - before["resident_mb"]) / index_mb,
+        **after,
     )
     del vectors
     if args.save:
