@@ -1,12 +1,11 @@
-"""Inverted lists beside faiss, ScaNN and turbovec: building, codes alone, scanning codes.
+"""Inverted lists beside faiss, ScaNN and RaBitQ-Library: building, and codes alone.
 
 ``build`` trains and adds with `nf.IVFPQ` and with faiss's IVF of 4-bit product codes; ``budget``
-asks what recall codes of so many bytes a vector give without the vectors; ``scan`` compares every
-code with a query, at 4 bits a dimension. Everybody runs here, in turn, on the same vectors.
+asks what recall codes of so many bytes a vector give without the vectors. Everybody runs here, in
+turn, on the same vectors.
 
 python benchmarks/ivf.py build --base FILE --metric l2 --threads 2
 python benchmarks/ivf.py budget --base FILE --queries FILE --metric l2 --bytes 32
-python benchmarks/ivf.py scan --n 1000000 --dim 768
 """
 
 from __future__ import annotations
@@ -211,72 +210,9 @@ def budget(arguments: argparse.Namespace) -> None:
         )
 
 
-def nearest_by_product(base: Floats, queries: Floats) -> NDArray[np.int64]:
-    """Give the 10 rows with the largest products with each query."""
-    kept: list[NDArray[Any]] = []
-    for begin in range(0, len(base), 65_536):
-        products = queries @ base[begin : begin + 65_536].T
-        top = np.argpartition(-products, 10, axis=1)[:, :10]
-        kept.append(np.stack([np.take_along_axis(products, top, 1), top + begin]))
-    products, ids = np.concatenate(kept, axis=2)
-    best = np.argsort(-products, axis=1)[:, :10]
-    return np.take_along_axis(ids, best, 1).astype(np.int64)
-
-
-def scan(arguments: argparse.Namespace) -> None:
-    n, dim = arguments.n, arguments.dim
-    rng = np.random.default_rng(0)
-    base = np.empty((n, dim), np.float32)
-    for begin in range(0, n, 65_536):
-        rows = base[begin : begin + 65_536]
-        rng.standard_normal(dtype=np.float32, out=rows)
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    queries = base[:256] + np.float32(0.01)
-    searches: dict[str, Callable[[Floats], Any]] = {}
-    for bits in arguments.bits:
-        index = nf.IVFPQ(dim, "cosine", 1, nprobe=1, bits=bits, rerank=None)
-        index.train(base[:20_000])
-        index.add(base)
-        searches[f"nearfield, {bits} bits"] = lambda rows, made=index: (
-            made.search(rows, 10, threads=1).ids
-        )
-    try:
-        from turbovec import TurboQuantIndex
-
-        other = TurboQuantIndex(dim=dim, bit_width=4)
-        other.add(base)
-        other.prepare()
-        searches["turbovec, 4 bits"] = lambda rows: other.search(rows, k=10)[1]
-    except ImportError:
-        print("turbovec is not installed", file=sys.stderr)
-    try:
-        import faiss
-
-        faiss.omp_set_num_threads(2)
-        coded = faiss.index_factory(dim, f"PQ{dim // 2}x4fs", faiss.METRIC_INNER_PRODUCT)
-        coded.train(base[:20_000])
-        coded.add(base)
-        faiss.omp_set_num_threads(1)
-        searches["faiss PQ fast-scan, 2 bits a dimension"] = lambda rows: coded.search(rows, 10)[1]
-    except ImportError:
-        print("faiss is not installed", file=sys.stderr)
-    truth = nearest_by_product(base, queries)
-    del base
-    for name, search in searches.items():
-        found = search(queries)
-        one = [queries[i : i + 1] for i in range(32)]
-        alone = cpu_seconds(lambda ask=search, rows=one: [ask(row) for row in rows], 5) / len(one)
-        many = cpu_seconds(lambda ask=search: ask(queries), 5) / len(queries)
-        print(
-            f"{name:40} one query {1e3 * alone:8.3f} ms, {len(queries)} at once {1e3 * many:8.3f} "
-            f"ms a query, recall@10 {recall(found, truth, 10):.4f}",
-            flush=True,
-        )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("build", "budget", "scan"))
+    parser.add_argument("what", choices=("build", "budget"))
     parser.add_argument("--base")
     parser.add_argument("--queries")
     parser.add_argument("--metric", default="l2", choices=("l2", "cosine", "dot"))
@@ -289,11 +225,8 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="no OPQ, and 64 training points a centroid of faiss"
     )
-    parser.add_argument("--bits", type=int, nargs="+", default=[3, 4, 5])
-    parser.add_argument("--n", type=int, default=100_000)
-    parser.add_argument("--dim", type=int, default=768)
     arguments = parser.parse_args()
-    {"build": build, "budget": budget, "scan": scan}[arguments.what](arguments)
+    {"build": build, "budget": budget}[arguments.what](arguments)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,21 @@ Array<std::int32_t> lookup_sums(const std::string& layer, const Array<std::uint8
     return sums;
 }
 
+/// `tables` (4 steps, 64), `blocks` (n, bytes * 32). None where the layer has no such look-ups.
+py::object lookup6_sums(const std::string& layer, const Array<std::uint8_t>& tables,
+                        const Array<std::uint8_t>& blocks, bool ahead) {
+    const auto sum = kernels::kernels_up_to(layer.c_str()).lookup6_sums;
+    if (sum == nullptr) return py::none();
+    const auto n = static_cast<std::size_t>(blocks.shape(0));
+    const auto bytes = static_cast<std::size_t>(blocks.shape(1)) / kernels::lookup_rows;
+    require(tables.ndim() == 2 && tables.shape(1) == 64 && blocks.ndim() == 2 &&
+                static_cast<std::size_t>(tables.shape(0)) == (bytes + 2) / 3 * 4,
+            "tables must be four for every three bytes");
+    Array<std::int32_t> sums(static_cast<py::ssize_t>(n * kernels::lookup_rows));
+    sum(tables.data(), blocks.data(), n, bytes, ahead, sums.mutable_data());
+    return sums;
+}
+
 }  // namespace
 
 void bind_block_kernels(py::module_& core) {
@@ -70,6 +85,8 @@ void bind_block_kernels(py::module_& core) {
           py::arg("panels").noconvert(), py::arg("out_lines"));
     m.def("lookup_sums", lookup_sums, py::arg("layer"), py::arg("tables").noconvert(),
           py::arg("blocks").noconvert());
+    m.def("lookup6_sums", lookup6_sums, py::arg("layer"), py::arg("tables").noconvert(),
+          py::arg("blocks").noconvert(), py::arg("ahead"));
 }
 
 }  // namespace nearfield::bindings

@@ -23,7 +23,7 @@ namespace nearfield::kernels {
 extern const Kernels scalar_kernels;
 #if defined(__x86_64__)
 extern const Kernels avx2_kernels, avx2_vnni_kernels, avx512_kernels, avx512_vnni_kernels,
-    avx512_bf16_kernels, avx512_vpopcntdq_kernels, avx512_amx_kernels;
+    avx512_bf16_kernels, avx512_vpopcntdq_kernels, avx512_vbmi_kernels, avx512_amx_kernels;
 #elif defined(__aarch64__)
 extern const Kernels neon_kernels;
 #endif
@@ -77,6 +77,7 @@ bool has_avx512() {
 
 bool has_avx512_vnni() { return has_avx512() && bit(cpuid(7, 0).ecx, 11); }
 bool has_avx512_bf16() { return has_avx512() && bit(cpuid(7, 1).eax, 5); }
+bool has_avx512_vbmi() { return has_avx512() && bit(cpuid(7, 0).ecx, 1); }
 bool has_avx512_vpopcntdq() { return has_avx512() && bit(cpuid(7, 0).ecx, 14); }
 
 /// Linux hands out the 8 KB of tile registers only to processes that ask.
@@ -104,6 +105,7 @@ constexpr Layer all_layers[] = {
     {"avx512_vnni", &avx512_vnni_kernels, has_avx512_vnni},
     {"avx512_bf16", &avx512_bf16_kernels, has_avx512_bf16},
     {"avx512_vpopcntdq", &avx512_vpopcntdq_kernels, has_avx512_vpopcntdq},
+    {"avx512_vbmi", &avx512_vbmi_kernels, has_avx512_vbmi},
     {"avx512_amx", &avx512_amx_kernels, has_avx512_amx},
 };
 

@@ -89,6 +89,13 @@ constexpr std::size_t bits_index(int bits) {
 using LookupSumsFn = void (*)(const std::uint8_t* tables, const std::uint8_t* blocks, std::size_t n,
                               std::size_t pairs, std::int32_t* sums);
 inline constexpr std::size_t lookup_rows = 32;
+/// The same of codes of one bit, by six of them: byte 32 g + r of a block holds values 8 g ... 8 g + 7
+/// of row r, and tables have 64 entries of at most 127. Table 4 t + i is looked up by the lower six
+/// bits of byte 3 t + i of a row, for i < 3; table 4 t + 3 by the upper two of bytes 3 t (lowest),
+/// 3 t + 1 and 3 t + 2. Bytes beyond the last count as zero. `ahead` asks memory for the blocks that
+/// follow these.
+using Lookup6SumsFn = void (*)(const std::uint8_t* tables, const std::uint8_t* blocks,
+                               std::size_t n, std::size_t bytes, bool ahead, std::int32_t* sums);
 
 /// Indices i with values[i] < threshold, ascending; returns how many. NaN is never below.
 using SelectFn = std::size_t (*)(const float* values, std::size_t n, float threshold,
@@ -187,6 +194,7 @@ struct Kernels {
     PanelDotsFn panel_dots[4];  // by bits_index
     PanelUnpackFn panel_unpack[4];
     LookupSumsFn lookup_sums;
+    Lookup6SumsFn lookup6_sums;  // null where shuffles of 16 entries are quicker
 
     SelectFn select_below;
     SelectBoundFn select_bound;

@@ -18,6 +18,7 @@ std::size_t row_size(std::size_t dim, int low_bits) {
 SplitCodes::SplitCodes(std::size_t dim, int bits)
     : dim_(dim),
       low_bits_(bits - 1),
+      six_(kernels::kernels().lookup6_sums != nullptr),
       pairs_(kernels::padded(dim, 16) / 8),
       row_bytes_(row_size(dim, low_bits_)) {}
 
@@ -75,37 +76,50 @@ std::size_t SplitCodes::query_bytes() const {
     return kernels::padded(table_bytes() + ints, 64);
 }
 
-/// Each table's entries less their least one, in steps of 1/255 of the widest range; then the query
+std::size_t SplitCodes::value_of(std::size_t t, std::size_t j) const {
+    if (!six_) return 4 * t + j;
+    const std::size_t first = t / 4 * 24, byte = t % 4;
+    return byte < 3 ? first + 8 * byte + j : first + j / 2 * 8 + 6 + j % 2;
+}
+
+/// Each table's entries less their least one, in equal steps of the widest range; then the query
 /// as bytes, for the second parts.
 BlockCodes::Terms SplitCodes::prepare(const Query& query, std::byte* out) const {
     std::memset(out, 0, query_bytes());
-    const std::size_t groups = (dim_ + 3) / 4;
-    const auto value = [&](std::size_t g, std::size_t j) {
-        return 4 * g + j < dim_ ? query.values[4 * g + j] : 0.0f;
+    const std::size_t bits = six_ ? 6 : 4, n = std::size_t{1} << bits;
+    const float top = six_ ? 127 : 255;
+    float values[6];
+    const auto take = [&](std::size_t t) {
+        for (std::size_t j = 0; j < bits; ++j) {
+            const std::size_t i = value_of(t, j);
+            values[j] = i < dim_ ? query.values[i] : 0.0f;
+        }
     };
     float widest = 1e-30f;
     double least = 0, total = 0;
-    for (std::size_t g = 0; g < groups; ++g) {
+    for (std::size_t t = 0; t < tables(); ++t) {
+        take(t);
         float below = 0, range = 0;
-        for (std::size_t j = 0; j < 4; ++j) {
-            below += std::min(value(g, j), 0.0f);
-            range += std::abs(value(g, j));
-            total += value(g, j);
+        for (std::size_t j = 0; j < bits; ++j) {
+            below += std::min(values[j], 0.0f);
+            range += std::abs(values[j]);
+            total += values[j];
         }
         least += below;
         widest = std::max(widest, range);
     }
-    const float unit = widest / 255, inverse = 1 / unit;
-    auto* const tables = reinterpret_cast<std::uint8_t*>(out);
-    for (std::size_t g = 0; g < groups; ++g) {
-        float entries[16] = {0.5f};
-        for (std::size_t j = 0; j < 4; ++j) entries[0] -= std::min(value(g, j), 0.0f) * inverse;
-        for (std::size_t j = 0; j < 4; ++j)
+    const float unit = widest / top, inverse = 1 / unit;
+    auto* entry = reinterpret_cast<std::uint8_t*>(out);
+    for (std::size_t t = 0; t < tables(); ++t, entry += n) {
+        take(t);
+        float entries[64] = {0.5f};
+        for (std::size_t j = 0; j < bits; ++j) entries[0] -= std::min(values[j], 0.0f) * inverse;
+        for (std::size_t j = 0; j < bits; ++j)
             for (std::size_t c = 0; c < std::size_t{1} << j; ++c)
-                entries[c + (std::size_t{1} << j)] = entries[c] + value(g, j) * inverse;
-        for (std::size_t c = 0; c < 16; ++c)
-            tables[g * 16 + c] = static_cast<std::uint8_t>(
-                static_cast<std::int32_t>(std::min(std::max(entries[c], 0.0f), 255.0f)));
+                entries[c + (std::size_t{1} << j)] = entries[c] + values[j] * inverse;
+        for (std::size_t c = 0; c < n; ++c)
+            entry[c] = static_cast<std::uint8_t>(
+                static_cast<std::int32_t>(std::min(std::max(entries[c], 0.0f), top)));
     }
     std::memcpy(out + table_bytes(), query.ints, dim_);
     const double rest = static_cast<double>((1 << low_bits_) - 1) / 2 * query.int_sum;
@@ -115,10 +129,15 @@ BlockCodes::Terms SplitCodes::prepare(const Query& query, std::byte* out) const 
 
 void SplitCodes::scan(const std::byte* queries, std::size_t m, const std::byte* blocks,
                       std::size_t n, std::int32_t* sums, std::size_t stride, Scratch&) const {
-    for (std::size_t i = 0; i < m; ++i)
-        kernels::kernels().lookup_sums(
-            reinterpret_cast<const std::uint8_t*>(queries + i * query_bytes()),
-            reinterpret_cast<const std::uint8_t*>(blocks), n, pairs_, sums + i * stride);
+    const kernels::Kernels& table = kernels::kernels();
+    const auto* const codes = reinterpret_cast<const std::uint8_t*>(blocks);
+    for (std::size_t i = 0; i < m; ++i) {
+        const auto* const tables = reinterpret_cast<const std::uint8_t*>(queries + i * query_bytes());
+        if (six_)  // those after the first find the blocks in a cache
+            table.lookup6_sums(tables, codes, n, pairs_, i == 0, sums + i * stride);
+        else
+            table.lookup_sums(tables, codes, n, pairs_, sums + i * stride);
+    }
 }
 
 void SplitCodes::complete(const std::byte* query, const Terms& terms, const std::byte* rows,

@@ -8,7 +8,7 @@ namespace nearfield {
 
 /// RaBitQ codes of 3 or 5 bits, of which a scan reads the first alone (Gao et al.,
 /// arXiv:2409.09913): its estimate has an error whose size is known, so most rows are ruled out by
-/// a third or a fifth of their bytes. First bits are summed by shuffles, four values a table; the
+/// a third or a fifth of their bytes. First bits are summed by shuffles, four or six values a table; the
 /// rest of a row lies in one piece, to be fetched at will.
 class SplitCodes final : public BlockCodes {
   public:
@@ -38,11 +38,15 @@ class SplitCodes final : public BlockCodes {
                   Scratch& scratch, float* products) const override;
 
   private:
-    std::size_t table_bytes() const { return pairs_ * 32; }
+    std::size_t tables() const { return six_ ? (pairs_ + 2) / 3 * 4 : 2 * pairs_; }
+    std::size_t table_bytes() const { return tables() * (six_ ? 64 : 16); }
+    /// The value whose first bit is bit j of what looks up table t.
+    std::size_t value_of(std::size_t t, std::size_t j) const;
 
     std::size_t dim_;
     int low_bits_;           // of the second part
-    std::size_t pairs_;      // of tables; bytes of a row in a block
+    bool six_;               // values a table, else four
+    std::size_t pairs_;      // bytes of a row in a block
     std::size_t row_bytes_;  // a multiple of 32
 };
 

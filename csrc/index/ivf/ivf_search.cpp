@@ -63,11 +63,15 @@ IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, cons
 
 void IvfIndex::Search::load_factors(Worker& worker, const InvertedList& entries, std::size_t first,
                                     std::size_t n) const {
-    const auto convert = kernels::kernels().from_f16;
-    convert((two_parts_ ? entries.first_add : entries.add).data() + first, n, worker.add.data());
-    convert((two_parts_ ? entries.first_scale : entries.scale).data() + first, n,
-            worker.scale.data());
-    if (two_parts_) convert(entries.first_error.data() + first, n, worker.error.data());
+    const auto load = [&](const Column<std::uint16_t>& factors, std::vector<float>& out) {
+        const std::uint16_t* const at = factors.data() + first;
+        kernels::kernels().from_f16(at, n, out.data());
+        // Those of the next rows: too few at a time for the CPU to see a stream.
+        if (first + n < entries.size()) kernels::prefetch_range(at + n, n * sizeof(*at));
+    };
+    load(two_parts_ ? entries.first_add : entries.add, worker.add);
+    load(two_parts_ ? entries.first_scale : entries.scale, worker.scale);
+    if (two_parts_) load(entries.first_error, worker.error);
 }
 
 std::size_t IvfIndex::Search::select(Worker& worker, std::size_t n, std::size_t i,

@@ -88,3 +88,27 @@ def test_lookup_sums_of_the_largest_entries_do_not_overflow(layer, m):
     codes = np.full((32, m), 15, np.uint8)
     got = kernels.lookup_sums(layer, np.full((m, 16), 255, np.uint8), into_blocks(codes))
     assert (got == 255 * m).all()
+
+
+@pytest.mark.parametrize("n_bytes", [2, 4, 6, 8, 16, 32, 48, 50, 96, 400, 1000])
+@pytest.mark.parametrize("largest", [False, True])
+def test_lookups_by_six_bits_agree_with_integers(layer, n_bytes, largest, rng):
+    steps = -(-n_bytes // 3)
+    codes = rng.integers(0, 256, (32 * 19, n_bytes)).astype(np.uint8)
+    tables = rng.integers(0, 128, (4 * steps, 64)).astype(np.uint8)
+    if largest:
+        codes[:], tables[:] = 255, 127
+    wide = np.zeros((len(codes), 3 * steps), np.uint8)
+    wide[:, :n_bytes] = codes
+    triples = wide.reshape(len(codes), steps, 3)
+    upper = triples >> 6
+    fourth = upper[..., 0] | upper[..., 1] << np.uint8(2) | upper[..., 2] << np.uint8(4)
+    places = np.concatenate([triples & 63, fourth[..., None]], axis=2).reshape(len(codes), -1)
+    expected = tables[np.arange(4 * steps), places].sum(axis=1, dtype=np.int64)
+    for n_blocks in (1, 2, 3, 8, 19):
+        blocks = codes[: 32 * n_blocks].reshape(n_blocks, 32, n_bytes).transpose(0, 2, 1)
+        blocks = np.ascontiguousarray(blocks).reshape(n_blocks, -1)
+        for ahead in (False, True):
+            got = kernels.lookup6_sums(layer, tables, blocks, ahead)
+            if got is not None:  # the layer has other look-ups
+                np.testing.assert_array_equal(got, expected[: 32 * n_blocks])
