@@ -23,12 +23,12 @@ struct Panels {
     std::size_t n, lines, index;
 };
 
-Array<std::int32_t> panel_dots(const std::string& layer, int bits,
-                               const Array<std::int8_t>& query, const Array<std::uint8_t>& panels) {
+Array<std::int32_t> panel_dots(const std::string& layer, int bits, const Array<std::int8_t>& query,
+                               const Array<std::uint8_t>& panels) {
     const Panels shape(panels, bits);
-    require(static_cast<std::size_t>(query.size()) ==
-                shape.lines * 32 / static_cast<std::size_t>(bits),
-            "query must have as many entries as codes have values");
+    require(
+        static_cast<std::size_t>(query.size()) == shape.lines * 32 / static_cast<std::size_t>(bits),
+        "query must have as many entries as codes have values");
     Array<std::int32_t> dots(static_cast<py::ssize_t>(shape.n * kernels::panel_rows));
     kernels::kernels_up_to(layer.c_str())
         .panel_dots[shape.index](query.data(), panels.data(), shape.n, shape.lines,

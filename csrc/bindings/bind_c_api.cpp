@@ -72,8 +72,7 @@ std::ptrdiff_t top_k(const float* distances, std::size_t n, std::size_t k, std::
         require(n < no_slot, "n must be below ", no_slot, ", got ", n);
         require(k >= 1, "k must be at least 1, got ", k);
         TopK best(std::min(k, std::max<std::size_t>(n, 1)));
-        for (std::size_t i = 0; i < n; ++i)
-            best.offer({distances[i], static_cast<Slot>(i)});
+        for (std::size_t i = 0; i < n; ++i) best.offer({distances[i], static_cast<Slot>(i)});
         const auto& found = best.finish();
         for (std::size_t i = 0; i < k; ++i) {
             const bool held = i < found.size();
@@ -149,8 +148,6 @@ const nearfield_api table = {NEARFIELD_API_VERSION,
 
 }  // namespace
 
-void bind_c_api(py::module_& m) {
-    m.attr("_c_api") = py::capsule(&table, NEARFIELD_API_CAPSULE);
-}
+void bind_c_api(py::module_& m) { m.attr("_c_api") = py::capsule(&table, NEARFIELD_API_CAPSULE); }
 
 }  // namespace nearfield::bindings

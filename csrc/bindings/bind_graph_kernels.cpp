@@ -27,9 +27,9 @@ py::tuple visit(const std::string& layer, const Array<std::uint32_t>& row,
     const std::vector<std::uint8_t> codes(64);
     const kernels::CodeRows view{codes.data(), 0, codes.size(),
                                  static_cast<std::uint32_t>(64 * bits.size())};
-    const std::size_t n = kernels::kernels_up_to(layer.c_str())
-                              .visit(row.data(), width, bits.data(), view, slots.data(),
-                                     factors.data());
+    const std::size_t n =
+        kernels::kernels_up_to(layer.c_str())
+            .visit(row.data(), width, bits.data(), view, slots.data(), factors.data());
     return py::make_tuple(as_array(slots, n), as_array(factors, n), as_array(bits, bits.size()));
 }
 
@@ -51,7 +51,8 @@ Array<float> estimate(const std::string& layer, int bits, const Array<std::int8_
                                  : table.estimate_u1;
     run({query.data(), terms[0].cast<float>(), terms[1].cast<float>(),
          terms[2].cast<std::int32_t>()},
-        {codes.data(), bytes, bytes, static_cast<std::uint32_t>(n)}, slots.data(), factors.data(), n, out.data());
+        {codes.data(), bytes, bytes, static_cast<std::uint32_t>(n)}, slots.data(), factors.data(),
+        n, out.data());
     return as_array(out, n);
 }
 
@@ -81,8 +82,8 @@ void bind_graph_kernels(py::module_& core) {
     m.def("estimate", estimate, py::arg("layer"), py::arg("bits"), py::arg("query").noconvert(),
           py::arg("codes").noconvert(), py::arg("factors").noconvert(), py::arg("terms"));
     m.def("pool_insert", pool_insert, py::arg("layer"), py::arg("pool_distances").noconvert(),
-          py::arg("pool_nodes").noconvert(), py::arg("capacity"),
-          py::arg("distances").noconvert(), py::arg("slots").noconvert());
+          py::arg("pool_nodes").noconvert(), py::arg("capacity"), py::arg("distances").noconvert(),
+          py::arg("slots").noconvert());
 }
 
 }  // namespace nearfield::bindings

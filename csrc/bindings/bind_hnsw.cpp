@@ -40,8 +40,8 @@ std::unique_ptr<HnswIndex> make_hnsw(std::size_t dim, const char* metric,
 
 std::unique_ptr<HnswIndex::Pages> make_pages(const HnswIndex& index, const FloatArray& query,
                                              const PreparedFilter* filter, py::ssize_t ef) {
-    require(static_cast<std::size_t>(query.size()) == index.space().dim(),
-            "query must have dim ", index.space().dim(), ", got ", query.size());
+    require(static_cast<std::size_t>(query.size()) == index.space().dim(), "query must have dim ",
+            index.space().dim(), ", got ", query.size());
     FilterSpec spec;
     if (filter) {
         spec.kind = FilterSpec::Kind::prepared;
@@ -78,12 +78,13 @@ void bind_hnsw(py::module_& m) {
         .def(py::init([](std::size_t dim, const char* metric, py::ssize_t M,
                          py::ssize_t ef_construction, py::ssize_t ef_search, int bits,
                          py::ssize_t code_dim, std::string rerank, std::uint64_t seed) {
-                 return make_hnsw(dim, metric,
-                                  {M, ef_construction, ef_search, bits, code_dim,
-                                   std::move(rerank), seed});
+                 return make_hnsw(
+                     dim, metric,
+                     {M, ef_construction, ef_search, bits, code_dim, std::move(rerank), seed});
              }),
              py::arg("dim"), py::arg("metric"), py::arg("M"), py::arg("ef_construction"),
-             py::arg("ef_search"), py::arg("bits"), py::arg("code_dim"), py::arg("rerank"), py::arg("seed"))
+             py::arg("ef_search"), py::arg("bits"), py::arg("code_dim"), py::arg("rerank"),
+             py::arg("seed"))
         .def(
             "optimize",
             [](HnswIndex& index, int threads, const py::object& progress) {

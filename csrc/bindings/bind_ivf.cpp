@@ -52,13 +52,12 @@ void bind_ivf(py::module_& m) {
                          std::optional<std::string> rerank, std::optional<py::ssize_t> candidates,
                          std::uint64_t seed) {
                  return make_ivf(dim, metric,
-                                 {nlist, pq_m, candidates, nprobe, std::move(codes), bits, opq, soar,
-                                  std::move(rerank), seed});
+                                 {nlist, pq_m, candidates, nprobe, std::move(codes), bits, opq,
+                                  soar, std::move(rerank), seed});
              }),
              py::arg("dim"), py::arg("metric"), py::arg("nlist"), py::arg("nprobe"),
              py::arg("codes"), py::arg("bits"), py::arg("pq_m"), py::arg("opq"), py::arg("soar"),
-             py::arg("rerank"),
-             py::arg("candidates"), py::arg("seed"))
+             py::arg("rerank"), py::arg("candidates"), py::arg("seed"))
         .def(
             "train",
             [](IvfIndex& index, const py::object& sample, int threads, const py::object& progress) {

@@ -25,8 +25,9 @@ bool is_plain_vector(const py::array& array, std::size_t dim) {
            array.dtype().num() == py::detail::npy_api::NPY_FLOAT_;
 }
 
-/// (core, result_type, query, k, ef_search, threads): ef_search -1 for the index's own, result_type, a tuple of two, of ids and distances. None
-/// where anything is unusual, errors included: the general way then deals with it.
+/// (core, result_type, query, k, ef_search, threads): ef_search -1 for the index's own,
+/// result_type, a tuple of two, of ids and distances. None where anything is unusual, errors
+/// included: the general way then deals with it.
 PyObject* search_one(PyObject*, PyObject* const* args, Py_ssize_t n_args) {
     if (n_args != 6 || Py_TYPE(args[2]) != py::detail::npy_api::get().PyArray_Type_ ||
         !PyLong_CheckExact(args[3]) || !PyLong_CheckExact(args[4]) || !PyLong_CheckExact(args[5]))
@@ -53,9 +54,9 @@ PyObject* search_one(PyObject*, PyObject* const* args, Py_ssize_t n_args) {
         auto* const ids_out = static_cast<Id*>(data_of(ids));
         auto* const distances_out = static_cast<float*>(data_of(distances));
         const MatrixView view{static_cast<const float*>(query.data()), 1, dim};
-        const SearchParams params{static_cast<std::size_t>(k), 
-                                  static_cast<std::size_t>(std::max<Py_ssize_t>(ef_search, 0)),
-                                  0, nullptr};
+        const SearchParams params{static_cast<std::size_t>(k),
+                                  static_cast<std::size_t>(std::max<Py_ssize_t>(ef_search, 0)), 0,
+                                  nullptr};
         {
             const py::gil_scoped_release unlocked;
             index.search(view, params, FilterSpec{}, ids_out, distances_out, Run{1, nullptr});
@@ -76,7 +77,8 @@ PyObject* search_one(PyObject*, PyObject* const* args, Py_ssize_t n_args) {
 
 PyMethodDef functions[] = {
     {"search_one", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(search_one)),
-     METH_FASTCALL, "(core, result_type, query, k, ef_search, threads): None where it is not for this."},
+     METH_FASTCALL,
+     "(core, result_type, query, k, ef_search, threads): None where it is not for this."},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

@@ -42,8 +42,8 @@ void search_all(const std::vector<Asked>& asked, const MatrixView& queries, std:
     SearchParams params;
     params.k = k;
     for (std::size_t i = 0; i < asked.size(); ++i)
-        asked[i].index->search(queries, params, asked[i].filter, &found[i * total],
-                               &far[i * total], run);
+        asked[i].index->search(queries, params, asked[i].filter, &found[i * total], &far[i * total],
+                               run);
     std::vector<std::pair<float, Id>> best;
     for (std::size_t query = 0; query < queries.rows; ++query) {
         best.clear();

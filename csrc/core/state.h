@@ -156,8 +156,8 @@ class StateReader {
         return out;
     }
 
-    /// True: arrays but rows() are copies, to be checked through and through now. False: they view a
-    /// file that may change at any time, and every number in them is checked when it is used.
+    /// True: arrays but rows() are copies, to be checked through and through now. False: they view
+    /// a file that may change at any time, and every number in them is checked when it is used.
     virtual bool whole() const = 0;
 
   protected:

@@ -249,7 +249,8 @@ Stats Index::stats() const {
 
 void Index::check_writable() const {
     if (read_only_)
-        throw ReadOnlyIndex("an index that views a file must not be changed; load it with mmap=False");
+        throw ReadOnlyIndex(
+            "an index that views a file must not be changed; load it with mmap=False");
 }
 
 Space Index::space_from_state(StateReader& in) {

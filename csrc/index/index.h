@@ -168,8 +168,8 @@ class Index {
     std::vector<Slot> find_all(const Id* ids, std::size_t n, bool ignore_missing) const;
 
     IdMap ids_;
-    const std::uint64_t serial_;   // no other index of the process has it
-    std::uint64_t removals_ = 0;   // calls after which a slot may mean another vector
+    const std::uint64_t serial_;  // no other index of the process has it
+    std::uint64_t removals_ = 0;  // calls after which a slot may mean another vector
     bool read_only_ = false;
     mutable std::shared_mutex mutex_;
 };

@@ -68,10 +68,10 @@ using TileI8Fn = void (*)(const std::int8_t* a, std::size_t m, std::size_t a_str
                           const std::uint8_t* panels, std::size_t n, std::size_t dim,
                           std::int32_t* out, std::size_t out_stride);
 
-/// Codes in panels: 16 rows side by side in the order that tile_i8 takes, with 8/b values a byte. Line
-/// l of a panel is 64 bytes; byte 4 r + j of it holds values 4 (8/b l + p) + j of row r for p = 0 ...
-/// 8/b - 1, lowest bits first.
-/// dots[16 i + r] = query . row r of panel i, for a query in -127..127 of 32/b * lines entries.
+/// Codes in panels: 16 rows side by side in the order that tile_i8 takes, with 8/b values a byte.
+/// Line l of a panel is 64 bytes; byte 4 r + j of it holds values 4 (8/b l + p) + j of row r for p
+/// = 0 ... 8/b - 1, lowest bits first. dots[16 i + r] = query . row r of panel i, for a query in
+/// -127..127 of 32/b * lines entries.
 using PanelDotsFn = void (*)(const std::int8_t* query, const std::uint8_t* panels, std::size_t n,
                              std::size_t lines, std::int32_t* dots);
 /// Panels of codes to panels of bytes for tile_i8, of out_lines lines each, a multiple of 16; those
@@ -84,16 +84,16 @@ constexpr std::size_t bits_index(int bits) {
 }
 
 /// Sums of table entries, blocks of 32 rows: sums[32 i + r] = sum over m of tables[16 m + c], c the
-/// m-th code of row r of block i. Byte 32 g + r of a block holds codes 2 g (lowest bits) and 2 g + 1
-/// of row r. `pairs` is even.
+/// m-th code of row r of block i. Byte 32 g + r of a block holds codes 2 g (lowest bits) and 2 g +
+/// 1 of row r. `pairs` is even.
 using LookupSumsFn = void (*)(const std::uint8_t* tables, const std::uint8_t* blocks, std::size_t n,
                               std::size_t pairs, std::int32_t* sums);
 inline constexpr std::size_t lookup_rows = 32;
-/// The same of codes of one bit, by six of them: byte 32 g + r of a block holds values 8 g ... 8 g + 7
-/// of row r, and tables have 64 entries of at most 127. Table 4 t + i is looked up by the lower six
-/// bits of byte 3 t + i of a row, for i < 3; table 4 t + 3 by the upper two of bytes 3 t (lowest),
-/// 3 t + 1 and 3 t + 2. Bytes beyond the last count as zero. `ahead` asks memory for the blocks that
-/// follow these.
+/// The same of codes of one bit, by six of them: byte 32 g + r of a block holds values 8 g ... 8 g
+/// + 7 of row r, and tables have 64 entries of at most 127. Table 4 t + i is looked up by the lower
+/// six bits of byte 3 t + i of a row, for i < 3; table 4 t + 3 by the upper two of bytes 3 t
+/// (lowest), 3 t + 1 and 3 t + 2. Bytes beyond the last count as zero. `ahead` asks memory for the
+/// blocks that follow these.
 using Lookup6SumsFn = void (*)(const std::uint8_t* tables, const std::uint8_t* blocks,
                                std::size_t n, std::size_t bytes, bool ahead, std::int32_t* sums);
 
@@ -117,8 +117,9 @@ using SelectBoundFn = std::size_t (*)(const std::int32_t* dots, std::size_t n,
                                       const BoundRows& rows, const BoundQuery& query,
                                       float threshold, std::uint32_t* out, float* bounds);
 
-// Walking a graph. A row of links is `width` slots (a multiple of 16; unused ones are no_link and come
-// last) followed by as many factors: two float16, `add` in the lower half and `scale` in the upper.
+// Walking a graph. A row of links is `width` slots (a multiple of 16; unused ones are no_link and
+// come last) followed by as many factors: two float16, `add` in the lower half and `scale` in the
+// upper.
 inline constexpr std::uint32_t no_link = 0xffffffff;
 /// Where the codes of slots 0..n - 1 lie, and how long one is.
 struct CodeRows {
@@ -127,9 +128,9 @@ struct CodeRows {
     std::uint32_t n;
 };
 /// Appends the links that `visited` (a bit a slot) has not seen, and their factors; marks them as
-/// seen and starts fetching their codes. Returns how many. A row ends at the first that is not below
-/// codes.n: no_link, or nonsense in a file that changed while it was mapped. `slots` and `factors`
-/// need room for width + 16 entries.
+/// seen and starts fetching their codes. Returns how many. A row ends at the first that is not
+/// below codes.n: no_link, or nonsense in a file that changed while it was mapped. `slots` and
+/// `factors` need room for width + 16 entries.
 using VisitFn = std::size_t (*)(const std::uint32_t* row, std::size_t width, std::uint64_t* visited,
                                 const CodeRows& codes, std::uint32_t* slots,
                                 std::uint32_t* factors);
@@ -142,16 +143,16 @@ struct EstimateQuery {
 /// distances[i] = a * add_i + b * scale_i * (dot_i - shift), each operation rounded on its own; the
 /// codes of slots[0, n) are to have been requested before. `distances` needs room for n + 16.
 using EstimateFn = void (*)(const EstimateQuery& query, const CodeRows& codes,
-                            const std::uint32_t* slots, const std::uint32_t* factors,
-                            std::size_t n, float* distances);
+                            const std::uint32_t* slots, const std::uint32_t* factors, std::size_t n,
+                            float* distances);
 /// Candidates by ascending distance; a node is twice a slot, plus one once it has been expanded.
 struct Pool {
     float* distances;
     std::uint32_t* nodes;
 };
-/// Merges n candidates into a pool of `size` and keeps the `capacity` nearest; of equals the earlier
-/// ones. Returns the lowest position that changed (capacity when none did). Both arrays need
-/// pool_slack more entries than capacity, and n is at most pool_batch.
+/// Merges n candidates into a pool of `size` and keeps the `capacity` nearest; of equals the
+/// earlier ones. Returns the lowest position that changed (capacity when none did). Both arrays
+/// need pool_slack more entries than capacity, and n is at most pool_batch.
 inline constexpr std::size_t pool_batch = 64;
 inline constexpr std::size_t pool_slack = pool_batch + 16;
 using PoolInsertFn = std::size_t (*)(const Pool& pool, std::size_t* size, std::size_t capacity,

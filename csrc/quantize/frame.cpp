@@ -14,8 +14,8 @@ namespace {
 
 using kernels::Scalar;
 
-constexpr int rounds = 8;          // of codes and rotation in turn
-constexpr int polar_rounds = 40;   // each brings singular values closer to 1
+constexpr int rounds = 8;         // of codes and rotation in turn
+constexpr int polar_rounds = 40;  // each brings singular values closer to 1
 constexpr std::size_t most_rows = 16'384;
 
 /// (rows of a) x (rows of b)^T, both with k columns; the work on one thread is 83 * 10^9
@@ -97,8 +97,7 @@ void Frame::restore(std::vector<float> centre, float scale, std::vector<float> m
 }
 
 void Frame::apply(const float* in, bool centred, float* out) const {
-    for (std::size_t j = 0; j < dim_; ++j)
-        out[j] = (centred ? in[j] - centre_[j] : in[j]) * scale_;
+    for (std::size_t j = 0; j < dim_; ++j) out[j] = (centred ? in[j] - centre_[j] : in[j]) * scale_;
     if (rotation_) rotation_->apply(out, out);
     if (matrix_.empty()) return;
     std::vector<float> before(out, out + dim_);

@@ -24,7 +24,8 @@ struct Sums {
 };
 
 float level_of(float value, float inverse_step, float half) {
-    const float level = std::min(std::max(value * inverse_step + half + 0.5f, 0.0f), 2 * half + 0.5f);
+    const float level =
+        std::min(std::max(value * inverse_step + half + 0.5f, 0.0f), 2 * half + 0.5f);
     return static_cast<float>(static_cast<std::int32_t>(level));
 }
 

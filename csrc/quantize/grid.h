@@ -10,12 +10,12 @@ inline constexpr int max_grid_bits = 8;
 
 /// Value i of the code y is levels[i] - (2^bits - 1) / 2.
 struct GridFit {
-    float dot = 0;     // values . y
+    float dot = 0;      // values . y
     float length2 = 0;  // |y|^2
 };
 
-/// Chooses levels (dim,) in 0..2^bits - 1 so that the cosine of values and y is large: the best of a
-/// few steps for all values, then single levels moved up or down (coordinate descent, as in SAQ,
+/// Chooses levels (dim,) in 0..2^bits - 1 so that the cosine of values and y is large: the best of
+/// a few steps for all values, then single levels moved up or down (coordinate descent, as in SAQ,
 /// arXiv:2509.12086). All zeros give dot 0. Deterministic; the same on every instruction set.
 GridFit fit_grid(const float* values, std::size_t dim, int bits, std::uint8_t* levels);
 

@@ -30,8 +30,9 @@ IntRows::IntRows(const ScalarCodes& codes, const std::vector<float>& sample)
     std::vector<float> sizes(sample.size());
     std::transform(sample.begin(), sample.end(), sizes.begin(),
                    [](float value) { return std::abs(value); });
-    const auto kth = sizes.begin() + static_cast<std::ptrdiff_t>(
-                                         static_cast<double>(sizes.size() - 1) * (1 - clipped_share));
+    const auto kth =
+        sizes.begin() +
+        static_cast<std::ptrdiff_t>(static_cast<double>(sizes.size() - 1) * (1 - clipped_share));
     std::nth_element(sizes.begin(), kth, sizes.end());
     if (*kth > 1e-20f) inverse_step_ = 127 / *kth;
 }
@@ -71,14 +72,14 @@ void IntRows::reorder(const std::vector<Slot>& order, const Run& run) {
     IntRows fresh(dim_);
     fresh.inverse_step_ = inverse_step_;
     fresh.resize(order.size());
-    parallel_for(run, order.size(), rows_a_piece,
-                 [&](std::size_t begin, std::size_t end, std::size_t) {
-                     for (std::size_t i = begin; i < end; ++i) {
-                         std::memcpy(fresh.rows_.as<std::uint8_t>() + i * dim_, row(order[i]), dim_);
-                         fresh.terms_[i] = terms_[order[i]];
-                         fresh.excess_[i] = excess_[order[i]];
-                     }
-                 });
+    parallel_for(
+        run, order.size(), rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+            for (std::size_t i = begin; i < end; ++i) {
+                std::memcpy(fresh.rows_.as<std::uint8_t>() + i * dim_, row(order[i]), dim_);
+                fresh.terms_[i] = terms_[order[i]];
+                fresh.excess_[i] = excess_[order[i]];
+            }
+        });
     *this = std::move(fresh);
 }
 

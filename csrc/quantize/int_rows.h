@@ -15,8 +15,8 @@
 namespace nearfield {
 
 /// Rows are the rotated vectors of a ScalarCodes rounded to a common step, stored as value + 128 so
-/// that they can be packed into the panels of tile_i8. The squared distance of two rows, in steps, is
-/// term_i + term_j - 2 (r_i . r_j) with term = |r|^2.
+/// that they can be packed into the panels of tile_i8. The squared distance of two rows, in steps,
+/// is term_i + term_j - 2 (r_i . r_j) with term = |r|^2.
 class IntRows {
   public:
     /// `sample`: (n, rotated_dim) rotated vectors, from which the step is taken.

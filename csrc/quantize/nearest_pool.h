@@ -10,8 +10,8 @@
 
 namespace nearfield {
 
-/// As TopK, over the pool kernel, for slots below 2^31: what is offered waits until there are a few,
-/// and is then merged at once. Sorting by selection took a third of a search.
+/// As TopK, over the pool kernel, for slots below 2^31: what is offered waits until there are a
+/// few, and is then merged at once. Sorting by selection took a third of a search.
 class NearestPool {
   public:
     static constexpr std::size_t max_slots = std::size_t{1} << 31;

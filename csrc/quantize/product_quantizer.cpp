@@ -114,8 +114,8 @@ void ProductQuantizer::train(const MatrixView& rows, const Run& run) {
 
 /// Moves the centroids of one subspace after the other to where the weighted errors of the vectors
 /// coded by them are least: with e the error of the other subspaces along the vector and u its
-/// direction in this one, the solution of sum (I + w u u^T) c = sum (x + w u (e + x . u)), where w =
-/// parallel_weight - 1.
+/// direction in this one, the solution of sum (I + w u u^T) c = sum (x + w u (e + x . u)), where w
+/// = parallel_weight - 1.
 void ProductQuantizer::refit(const MatrixView& rows, const Run& run) {
     const std::size_t n = std::min(rows.rows, most_refit_rows), w = width();
     const double weight = params_.parallel_weight - 1;
@@ -185,8 +185,8 @@ void ProductQuantizer::encode(const float* vector, std::uint8_t* code) const {
     if (params_.parallel_weight > 1) weigh(vector, code);
 }
 
-/// |e|^2 + (weight - 1) (e . u)^2 for e = vector - decoded and u its direction, lowered one subspace
-/// at a time.
+/// |e|^2 + (weight - 1) (e . u)^2 for e = vector - decoded and u its direction, lowered one
+/// subspace at a time.
 void ProductQuantizer::weigh(const float* vector, std::uint8_t* code) const {
     const std::size_t w = width();
     float norm2 = 0;

@@ -40,8 +40,8 @@ class ProductQuantizer {
     const std::vector<float>& codebooks() const { return codebooks_; }
     void set_codebooks(std::vector<float> codebooks);
 
-    /// One byte a subspace: `code` (m,). Where errors along the vector weigh more, its subspaces are
-    /// chosen in turn until none changes.
+    /// One byte a subspace: `code` (m,). Where errors along the vector weigh more, its subspaces
+    /// are chosen in turn until none changes.
     void encode(const float* vector, std::uint8_t* code) const;
     void decode(const std::uint8_t* code, float* vector) const;
 

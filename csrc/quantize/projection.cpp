@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t rounds = 6;  // of subspace iteration; only the span must converge
 constexpr std::size_t rows_a_piece = 16;
-constexpr std::size_t slack = 64;  // the kernels read and write whole registers
+constexpr std::size_t slack = 64;        // the kernels read and write whole registers
 constexpr std::int32_t zero_code = 128;  // codes are stored unsigned
 
 /// Sums of products of 8-bit entries, exact and so the same on every CPU; (dim, dim).
@@ -92,14 +92,13 @@ std::vector<float> principal_basis(const std::vector<float>& rows, std::size_t d
     for (float& value : basis) value = static_cast<float>(random.normal());
     for (std::size_t round = 0; round < rounds; ++round) {
         orthonormalise(basis, dim, run);
-        parallel_for(run, out_dim, rows_a_piece,
-                     [&](std::size_t begin, std::size_t end, std::size_t) {
-                         std::fill(&next[begin * dim], &next[begin * dim] + (end - begin) * dim, 0.0f);
-                         for (std::size_t i = 0; i < dim; ++i)
-                             for (std::size_t r = begin; r < end; ++r)
-                                 subtract(&products[i * dim], -basis[r * dim + i], dim,
-                                          &next[r * dim]);
-                     });
+        parallel_for(
+            run, out_dim, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+                std::fill(&next[begin * dim], &next[begin * dim] + (end - begin) * dim, 0.0f);
+                for (std::size_t i = 0; i < dim; ++i)
+                    for (std::size_t r = begin; r < end; ++r)
+                        subtract(&products[i * dim], -basis[r * dim + i], dim, &next[r * dim]);
+            });
         basis.swap(next);
     }
     orthonormalise(basis, dim, run);

@@ -18,8 +18,8 @@ std::vector<float> principal_basis(const std::vector<float>& rows, std::size_t d
                                    std::size_t out_dim, std::uint64_t seed, const Run& run);
 
 /// A linear map onto the principal subspace of a sample, turned at random within it so that no
-/// output outweighs the others, and rounded to 8 bits: applying it is integer arithmetic, the same on
-/// every CPU. Threads: any number may apply at once.
+/// output outweighs the others, and rounded to 8 bits: applying it is integer arithmetic, the same
+/// on every CPU. Threads: any number may apply at once.
 class Projection {
   public:
     /// Of nothing: none() is true and it must not be applied.

@@ -12,8 +12,8 @@ namespace nearfield {
 namespace {
 
 // Between the rounds of two windows each entry meets its mirror image, so that windows that hardly
-// overlap share their energy. Its own inverse. (Pairs half of dim apart would undo a butterfly of the
-// transform before.)
+// overlap share their energy. Its own inverse. (Pairs half of dim apart would undo a butterfly of
+// the transform before.)
 constexpr std::size_t fold_before = 2;
 
 void copy(const float* in, float* out, std::size_t dim) {

@@ -146,8 +146,8 @@ ScalarCodes::Fit ScalarCodes::fit(const float* rotated, float norm) const {
         const float inverse = 1 / (rms * steps[s]);
         float dot[4] = {}, length[4] = {};
         const auto add = [&](std::size_t i, std::size_t lane) {
-            const float level = std::min(std::max(rotated[i] * inverse + half + 0.5f, 0.0f),
-                                         2 * half + 0.5f);
+            const float level =
+                std::min(std::max(rotated[i] * inverse + half + 0.5f, 0.0f), 2 * half + 0.5f);
             const float y = static_cast<float>(static_cast<std::int32_t>(level)) - half;
             dot[lane] += y * rotated[i];
             length[lane] += y * y;
@@ -167,8 +167,7 @@ ScalarCodes::Fit ScalarCodes::fit(const float* rotated, float norm) const {
     return best;
 }
 
-std::uint32_t ScalarCodes::encode(const float* vector, std::uint8_t* code,
-                                  Scratch& scratch) const {
+std::uint32_t ScalarCodes::encode(const float* vector, std::uint8_t* code, Scratch& scratch) const {
     const auto squares = [](const float* values, std::size_t n) {
         float sum = 0;
         for (std::size_t i = 0; i < n; ++i) sum += values[i] * values[i];
@@ -184,8 +183,8 @@ std::uint32_t ScalarCodes::encode(const float* vector, std::uint8_t* code,
     const Fit best = fit(values, norm);
     const float half = static_cast<float>((1 << bits_) - 1) / 2;
     for (std::size_t i = 0; i < used_dim(); ++i) {
-        const float level = std::min(
-            std::max(values[i] * best.inverse_step + half + 0.5f, 0.0f), 2 * half + 0.5f);
+        const float level =
+            std::min(std::max(values[i] * best.inverse_step + half + 0.5f, 0.0f), 2 * half + 0.5f);
         const auto value = static_cast<unsigned>(static_cast<std::int32_t>(level));
         code[i % bytes_] = static_cast<std::uint8_t>(
             code[i % bytes_] | value << (i / bytes_ * static_cast<std::size_t>(bits_)));

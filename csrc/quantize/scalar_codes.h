@@ -17,16 +17,16 @@
 namespace nearfield {
 
 /// With r = R (x - centre) scaled to a mean squared norm of 1 and y the code on a grid symmetric
-/// about 0, |r - q|^2 is estimated by |r|^2 - 2 |r|^2 / (r.y) * (y.q) + |q|^2, which is unbiased for
-/// a random rotation R (RaBitQ: Gao & Long, SIGMOD 2024; more bits: arXiv:2409.09913). The two
+/// about 0, |r - q|^2 is estimated by |r|^2 - 2 |r|^2 / (r.y) * (y.q) + |q|^2, which is unbiased
+/// for a random rotation R (RaBitQ: Gao & Long, SIGMOD 2024; more bits: arXiv:2409.09913). The two
 /// factors |r|^2 and -2 |r|^2 / (r.y) travel with the code as float16. The step of the grid is the
 /// one, of a few, that brings y closest in angle to r.
 /// Where order by a plain dot product is wanted, the query is not centred and only the second term
 /// is used. Threads: const calls may run at once.
 class ScalarCodes {
   public:
-    /// `code_dim`: dimensions that codes keep, those of largest variance, at most `dim`; 0 for as few
-    /// as rank a sample's neighbors well, if that saves half of a code's memory lines.
+    /// `code_dim`: dimensions that codes keep, those of largest variance, at most `dim`; 0 for as
+    /// few as rank a sample's neighbors well, if that saves half of a code's memory lines.
     ScalarCodes(std::size_t dim, int bits, std::size_t code_dim, const kernels::MetricInfo& metric,
                 std::uint64_t seed);
 
@@ -80,8 +80,8 @@ class ScalarCodes {
         Scratch scratch;
     };
     /// As prepare for vectors [0, n), with the same results; a projection is read once for all.
-    void prepare(std::size_t n, const std::function<const float*(std::size_t)>& vector,
-                 Order order, Block& block) const;
+    void prepare(std::size_t n, const std::function<const float*(std::size_t)>& vector, Order order,
+                 Block& block) const;
     bool projects() const { return !projection_.none(); }
     /// Estimated distances, up to a constant and a factor, to codes at base + slots[i] * stride;
     /// `distances` needs room for n + 16.

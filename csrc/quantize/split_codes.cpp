@@ -132,7 +132,8 @@ void SplitCodes::scan(const std::byte* queries, std::size_t m, const std::byte* 
     const kernels::Kernels& table = kernels::kernels();
     const auto* const codes = reinterpret_cast<const std::uint8_t*>(blocks);
     for (std::size_t i = 0; i < m; ++i) {
-        const auto* const tables = reinterpret_cast<const std::uint8_t*>(queries + i * query_bytes());
+        const auto* const tables =
+            reinterpret_cast<const std::uint8_t*>(queries + i * query_bytes());
         if (six_)  // those after the first find the blocks in a cache
             table.lookup6_sums(tables, codes, n, pairs_, i == 0, sums + i * stride);
         else

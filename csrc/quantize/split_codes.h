@@ -8,8 +8,8 @@ namespace nearfield {
 
 /// RaBitQ codes of 3 or 5 bits, of which a scan reads the first alone (Gao et al.,
 /// arXiv:2409.09913): its estimate has an error whose size is known, so most rows are ruled out by
-/// a third or a fifth of their bytes. First bits are summed by shuffles, four or six values a table; the
-/// rest of a row lies in one piece, to be fetched at will.
+/// a third or a fifth of their bytes. First bits are summed by shuffles, four or six values a
+/// table; the rest of a row lies in one piece, to be fetched at will.
 class SplitCodes final : public BlockCodes {
   public:
     SplitCodes(std::size_t dim, int bits);

@@ -84,7 +84,8 @@ const std::byte* Vfs::map(int fd, std::size_t bytes) {
     void* const data = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED) return nullptr;
 #ifdef MADV_HUGEPAGE
-    // Where the file system keeps files in huge pages, a walk misses the TLB less; elsewhere nothing.
+    // Where the file system keeps files in huge pages, a walk misses the TLB less; elsewhere
+    // nothing.
     ::madvise(data, bytes, MADV_HUGEPAGE);
 #endif
     return static_cast<const std::byte*>(data);

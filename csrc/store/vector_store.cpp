@@ -217,8 +217,7 @@ void VectorStore::reorder(Permutation& order, std::size_t slots) {
 
 void VectorStore::take(Slot slot, const VectorStore& other, Slot from) {
     std::memcpy(rows_.data() + slot * stride_, other.row(from), stride_);
-    if (dtype_ == Scalar::i8)
-        scales_.as<RowScale>()[slot] = other.scales_.as<RowScale>()[from];
+    if (dtype_ == Scalar::i8) scales_.as<RowScale>()[slot] = other.scales_.as<RowScale>()[from];
 }
 
 std::unique_ptr<Scorer> VectorStore::scorer(const kernels::MetricInfo& metric) const {

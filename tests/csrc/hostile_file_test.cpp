@@ -19,7 +19,8 @@ const Test flips("a changed byte is refused, or with its checksums made right ha
             bad[at] = static_cast<char>(bad[at] ^ (1 << at % 8));
             bool refused = false;
             try {
-                load(memory_source(bad), {ReadOptions::Map::nothing, true, ~std::uint64_t{0}, Run{1, {}}});
+                load(memory_source(bad),
+                     {ReadOptions::Map::nothing, true, ~std::uint64_t{0}, Run{1, {}}});
             } catch (const CorruptIndex&) {
                 refused = true;
             } catch (const IncompatibleVersion&) {

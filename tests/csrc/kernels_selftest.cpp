@@ -230,8 +230,8 @@ void check_walk(const Kernels& k, const Kernels& s) {
         for (std::size_t i = 0; i < used; ++i)
             row[i] = static_cast<std::uint32_t>((first + 61 * i) % n);
         for (std::size_t i = 0; i < width; ++i) row[width + i] = random();
-        std::size_t found = k.visit(row.data(), width, seen.data(), codes, slots.data(),
-                                    factors.data());
+        std::size_t found =
+            k.visit(row.data(), width, seen.data(), codes, slots.data(), factors.data());
         if (found != s.visit(row.data(), width, want_seen.data(), codes, want.data(),
                              want_factors.data()) ||
             seen != want_seen) {
@@ -255,9 +255,8 @@ void check_walk(const Kernels& k, const Kernels& s) {
                 distances[i] = static_cast<float>(random() % 5000);  // some are equal
                 slots[i] = round * 100 + static_cast<std::uint32_t>(i);
             }
-            const std::size_t lowest =
-                k.pool_insert({pool.data(), nodes.data()}, &size, capacity, distances.data(),
-                              slots.data(), batch);
+            const std::size_t lowest = k.pool_insert({pool.data(), nodes.data()}, &size, capacity,
+                                                     distances.data(), slots.data(), batch);
             const std::size_t want_lowest =
                 s.pool_insert({want_pool.data(), want_nodes.data()}, &want_size, capacity,
                               distances.data(), slots.data(), batch);
@@ -267,10 +266,18 @@ void check_walk(const Kernels& k, const Kernels& s) {
                 ++failures;
                 return;
             }
-            compare("pool", std::vector<float>(pool.begin(), pool.begin() + static_cast<std::ptrdiff_t>(size)),
-                    std::vector<float>(want_pool.begin(), want_pool.begin() + static_cast<std::ptrdiff_t>(size)), 0.0);
-            compare("pool nodes", std::vector<std::uint32_t>(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(size)),
-                    std::vector<std::uint32_t>(want_nodes.begin(), want_nodes.begin() + static_cast<std::ptrdiff_t>(size)), 0.0);
+            compare(
+                "pool",
+                std::vector<float>(pool.begin(), pool.begin() + static_cast<std::ptrdiff_t>(size)),
+                std::vector<float>(want_pool.begin(),
+                                   want_pool.begin() + static_cast<std::ptrdiff_t>(size)),
+                0.0);
+            compare("pool nodes",
+                    std::vector<std::uint32_t>(nodes.begin(),
+                                               nodes.begin() + static_cast<std::ptrdiff_t>(size)),
+                    std::vector<std::uint32_t>(
+                        want_nodes.begin(), want_nodes.begin() + static_cast<std::ptrdiff_t>(size)),
+                    0.0);
         }
     }
 }

@@ -43,8 +43,8 @@ void operator delete(void* data, std::size_t, std::align_val_t) noexcept { std::
 namespace nearfield::check {
 namespace {
 
-/// Calls make(), then use(it) with the k-th allocation failing, then after(it), for all k until none
-/// fails; once and for ever. Gives how many failed.
+/// Calls make(), then use(it) with the k-th allocation failing, then after(it), for all k until
+/// none fails; once and for ever. Gives how many failed.
 template <class Make, class Use, class After>
 std::size_t fail_every_allocation(Make&& make, Use&& use, After&& after) {
     std::size_t runs = 0;
@@ -81,21 +81,21 @@ void search(const Index& index) {
                  one);
 }
 
-/// Runs a call that changes nothing on a fresh copy of each sample index, then looks the index over.
+/// Runs a call that changes nothing on a fresh copy of each sample index, then looks the index
+/// over.
 template <class Call>
 std::size_t fail_in_call(Call&& call) {
     std::size_t runs = 0;
     for (const auto& sample : sample_indexes()) {
         const std::string bytes = bytes_of(*sample);
         const ReadOptions options{ReadOptions::Map::nothing, true, ~std::uint64_t{0}, one};
-        runs += fail_every_allocation(
-            [&] { return load(memory_source(bytes), options); },
-            [&](auto& index) { call(*index); },
-            [&](auto& index) {
-                index->validate();
-                search(*index);
-                check(bytes_of(*index) == bytes);
-            });
+        runs += fail_every_allocation([&] { return load(memory_source(bytes), options); },
+                                      [&](auto& index) { call(*index); },
+                                      [&](auto& index) {
+                                          index->validate();
+                                          search(*index);
+                                          check(bytes_of(*index) == bytes);
+                                      });
     }
     return runs;
 }
@@ -108,9 +108,7 @@ const Test opening("opening a file without enough memory says so", [] {
         for (const Map map : {Map::nothing, Map::rows, Map::everything})
             runs += fail_every_allocation(
                 [] { return 0; },
-                [&](int) {
-                    load(memory_source(bytes), {map, true, ~std::uint64_t{0}, one});
-                },
+                [&](int) { load(memory_source(bytes), {map, true, ~std::uint64_t{0}, one}); },
                 [](int) {});
     }
     check(runs > 1000);
@@ -127,9 +125,9 @@ const Test searching("searching without enough memory says so and harms nothing"
 const Test saving("writing an index without enough memory says so and harms nothing",
                   [] { check(fail_in_call([](const Index& index) { bytes_of(index); }) > 100); });
 
-/// Makes a change of a fresh copy of each sample index with every allocation failing: it happens whole
-/// or not at all, as `happened` tells; and then the index answers, is saved and takes the change.
-/// Both get the index and the ids that it held before.
+/// Makes a change of a fresh copy of each sample index with every allocation failing: it happens
+/// whole or not at all, as `happened` tells; and then the index answers, is saved and takes the
+/// change. Both get the index and the ids that it held before.
 template <class Change, class Happened>
 std::size_t fail_in_change(Change&& change, Happened&& happened) {
     std::size_t runs = 0;

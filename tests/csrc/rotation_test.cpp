@@ -128,8 +128,8 @@ const Test passes("the passes round a transform do what they say", [] {
     check_equal(table.largest(x.data(), 0), 0.0f);
     table.fold(x.data(), 5);
     const float root_half = 0.70710678118654752f;
-    check(x == std::vector<float>({-16 * root_half, -4 * root_half, 12, 12 * root_half,
-                                   24 * root_half}));
+    check(x == std::vector<float>(
+                   {-16 * root_half, -4 * root_half, 12, 12 * root_half, 24 * root_half}));
 });
 
 const Test refuses("a rotation of no dimensions is refused", [] {

@@ -24,9 +24,10 @@ std::vector<float> shaped_rows(std::size_t n, std::size_t dim, std::uint64_t see
     for (float& value : centres) value = static_cast<float>(centre.normal());
     for (std::size_t i = 0; i < n; ++i)
         for (std::size_t d = 0; d < dim; ++d) {
-            const double weight = std::exp(-2.0 * static_cast<double>(d) / static_cast<double>(dim));
-            rows[i * dim + d] = centres[i % n_lists * dim + d] +
-                                static_cast<float>(weight * random.normal());
+            const double weight =
+                std::exp(-2.0 * static_cast<double>(d) / static_cast<double>(dim));
+            rows[i * dim + d] =
+                centres[i % n_lists * dim + d] + static_cast<float>(weight * random.normal());
         }
     return rows;
 }
@@ -60,7 +61,8 @@ List encoded(const ResidualCodes& codes, const float* framed, const float* centr
     const BlockCodes& blocks = codes.blocks();
     constexpr std::size_t block = BlockCodes::block_rows;
     List list{Buffer((list_rows + block - 1) / block * blocks.block_bytes()),
-              Buffer(list_rows * blocks.row_bytes()), {}};
+              Buffer(list_rows * blocks.row_bytes()),
+              {}};
     std::fill_n(list.blocks.as<std::uint8_t>(), list.blocks.size(), std::uint8_t{0});
     std::vector<std::uint8_t> code(blocks.code_size());
     std::vector<float> scratch(2 * dim);
@@ -115,7 +117,8 @@ void compare(const ResidualCodes& codes, const ResidualCodes::Queries& queries, 
 void one_rotation(const std::string& metric, std::size_t dim, int bits, std::uint64_t seed,
                   Errors& errors) {
     const Space space(dim, metric.c_str());
-    const std::vector<float> raw = shaped_rows(n_rows, dim, 11), asked = shaped_rows(n_queries, dim, 12);
+    const std::vector<float> raw = shaped_rows(n_rows, dim, 11),
+                             asked = shaped_rows(n_queries, dim, 12);
     std::vector<float> row_scratch, query_scratch;
     const MatrixView rows = space.prepare({raw.data(), n_rows, dim}, row_scratch);
     const MatrixView ready = space.prepare({asked.data(), n_queries, dim}, query_scratch);
@@ -147,10 +150,10 @@ void one_rotation(const std::string& metric, std::size_t dim, int bits, std::uin
             const double base =
                 codes.norms() ? product(q, q, dim) + product(c, c, dim) - 2 * both : -both;
             for (std::size_t j = 0; j < list_rows; ++j)
-                exact[j] = codes.estimate(
-                    queries, i,
-                    static_cast<float>(exact_distance(metric, ready.row(i),
-                                                      rows.row(j * n_lists + l), dim)));
+                exact[j] =
+                    codes.estimate(queries, i,
+                                   static_cast<float>(exact_distance(
+                                       metric, ready.row(i), rows.row(j * n_lists + l), dim)));
             const auto near = static_cast<float>(base);
             compare(codes, queries, i, list, near,
                     codes.pull(queries, i, static_cast<Slot>(l), near), exact.data(), errors);
@@ -158,20 +161,21 @@ void one_rotation(const std::string& metric, std::size_t dim, int bits, std::uin
     }
 }
 
-const Test keeps_bound("first bits rule out hardly any row of a list that is near, and are unbiased", [] {
-    for (const std::string metric : {"l2", "cosine", "dot"})
-        for (const std::size_t dim : {24, 100, 384})
-            for (const int bits : {3, 5}) {
-                Errors errors;
-                for (std::uint64_t seed = 0; seed < 12; ++seed)
-                    one_rotation(metric, dim, bits, seed, errors);
-                // 6.7 % of normal errors are more than 1.5 deviations below.
-                check_below(errors.beyond / errors.pairs, 0.085);
-                check_below(0.02, errors.beyond / errors.pairs);
-                check_below(std::abs(errors.offsets / errors.pairs), 0.06);
-                check_below(std::sqrt(errors.whole / errors.first), bits == 5 ? 0.12 : 0.4);
-            }
-});
+const Test keeps_bound(
+    "first bits rule out hardly any row of a list that is near, and are unbiased", [] {
+        for (const std::string metric : {"l2", "cosine", "dot"})
+            for (const std::size_t dim : {24, 100, 384})
+                for (const int bits : {3, 5}) {
+                    Errors errors;
+                    for (std::uint64_t seed = 0; seed < 12; ++seed)
+                        one_rotation(metric, dim, bits, seed, errors);
+                    // 6.7 % of normal errors are more than 1.5 deviations below.
+                    check_below(errors.beyond / errors.pairs, 0.085);
+                    check_below(0.02, errors.beyond / errors.pairs);
+                    check_below(std::abs(errors.offsets / errors.pairs), 0.06);
+                    check_below(std::sqrt(errors.whole / errors.first), bits == 5 ? 0.12 : 0.4);
+                }
+    });
 
 }  // namespace
 }  // namespace nearfield

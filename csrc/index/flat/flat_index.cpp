@@ -74,8 +74,8 @@ void FlatIndex::encode(BoundCodes& codes, const VectorStore& store, std::size_t 
         float& norm = norms[begin / rows_a_piece];
         for (std::size_t i = begin; i < end; ++i) {
             const Slot slot = slots ? slots[i] : static_cast<Slot>(i);
-            norm = std::max(norm,
-                            codes.encode(slot, reinterpret_cast<const float*>(store.row(slot))));
+            norm =
+                std::max(norm, codes.encode(slot, reinterpret_cast<const float*>(store.row(slot))));
         }
     });
     for (const float norm : norms) codes.cover(norm);

@@ -71,8 +71,8 @@ void Beam::gather(const Graph& graph) {
         log_.resize(2 * (log_.size() + max_heads * graph.width));
     batch_ = logged_;
     for (std::size_t h = 0; h < n_heads_; ++h)
-        logged_ += visit(graph.row(heads_[h]), graph.width, visited_.data(), codes,
-                         &log_[logged_], &factors_[logged_ - batch_]);
+        logged_ += visit(graph.row(heads_[h]), graph.width, visited_.data(), codes, &log_[logged_],
+                         &factors_[logged_ - batch_]);
 }
 
 void Beam::score(const Graph& graph) {
@@ -83,9 +83,8 @@ void Beam::score(const Graph& graph) {
     const Slot* const fresh = &log_[batch_];
     graph.estimate(query_, fresh, factors_.data(), n, distances_.data());
     for (std::size_t i = 0; i < n; i += pool_batch) {
-        const std::size_t lowest =
-            kernels::kernels().pool_insert(pool(), &size_, capacity_, &distances_[i],
-                                           fresh + i, std::min(pool_batch, n - i));
+        const std::size_t lowest = kernels::kernels().pool_insert(
+            pool(), &size_, capacity_, &distances_[i], fresh + i, std::min(pool_batch, n - i));
         cursor_ = std::min(cursor_, lowest);
         if (lowest < k_) idle_ = 0;
     }

@@ -15,8 +15,8 @@ namespace nearfield {
 struct Walk {
     ScalarCodes::Order order;
     std::size_t ef;
-    /// The walk ends once ef / 2 nodes in a row have brought nothing nearer than the k-th; 0: it goes
-    /// on until every candidate is expanded.
+    /// The walk ends once ef / 2 nodes in a row have brought nothing nearer than the k-th; 0: it
+    /// goes on until every candidate is expanded.
     std::size_t k = 0;
     std::size_t heads = 1;  // nodes expanded at a time, where a beam is alone
 };
@@ -74,7 +74,7 @@ class Beam {
     std::array<Slot, max_heads> heads_{};
     std::size_t n_heads_ = 0;
     std::vector<std::uint64_t> visited_;  // a bit a node, all zero between searches
-    std::vector<Slot> log_;  // visited nodes in order; the last of them are the batch
+    std::vector<Slot> log_;               // visited nodes in order; the last of them are the batch
     std::size_t logged_ = 0, batch_ = 0;
     std::vector<std::uint32_t> factors_;
     std::vector<float> distances_;
@@ -86,8 +86,9 @@ class Beam {
 inline constexpr std::size_t beams_at_once = 4;
 using Beams = std::array<Beam, beams_at_once>;
 
-/// Searches for vector(i, b), what a beam starts with, i in [begin, end), `beams_at_once` at a time. As each ends, calls
-/// fetch(beam), which may start fetching what done(i, b, beam) needs; the others go on in between.
+/// Searches for vector(i, b), what a beam starts with, i in [begin, end), `beams_at_once` at a
+/// time. As each ends, calls fetch(beam), which may start fetching what done(i, b, beam) needs; the
+/// others go on in between.
 template <class Vector, class Fetch, class Done>
 void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t begin,
                std::size_t end, Vector&& vector, Fetch&& fetch, Done&& done) {

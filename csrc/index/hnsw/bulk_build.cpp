@@ -39,11 +39,7 @@ void LinkTable::put(std::size_t node, const Chosen& chosen) {
 }
 
 BulkBuild::BulkBuild(Graph& graph, const Space& space, const HnswParams& params, const Run& run)
-    : graph_(graph),
-      space_(space),
-      params_(params),
-      rule_(prune_rule(graph)),
-      run_(run) {}
+    : graph_(graph), space_(space), params_(params), rule_(prune_rule(graph)), run_(run) {}
 
 Run BulkBuild::stage(double from, double to) const {
     if (!run_.tick) return run_;
@@ -138,13 +134,14 @@ void BulkBuild::store(const Source& source, const std::vector<Slot>& order) {
                  });
 }
 
-/// Takes more bits, then none at all, as long as estimates mix up near vectors: a code's error grows
-/// with the distance from the middle of all vectors, which says nothing of how near neighbors are.
+/// Takes more bits, then none at all, as long as estimates mix up near vectors: a code's error
+/// grows with the distance from the middle of all vectors, which says nothing of how near neighbors
+/// are.
 void BulkBuild::fit_bits(const Source& source, const std::vector<Slot>& order,
                          const LinkTable& near) {
     using kernels::Scalar;
-    const bool whole = params_.keeps_vectors &&
-                       (params_.rerank == Scalar::f16 || params_.rerank == Scalar::f32);
+    const bool whole =
+        params_.keeps_vectors && (params_.rerank == Scalar::f16 || params_.rerank == Scalar::f32);
     while (params_.fits_bits && !graph_.walks_rows &&
            local_share(graph_, source, order, near, stage(0.4, 0.4)) < enough_share) {
         if (params_.bits < 8)
@@ -177,8 +174,7 @@ LinkTable BulkBuild::link_neighbors(const Partition& cut) {
                      for (std::size_t c = begin; c < end; ++c)
                          near.for_each(c, [&](Slot node, const std::vector<Neighbor>& found) {
                              nodes.clear();
-                             for (const Neighbor& neighbor : found)
-                                 nodes.push_back(neighbor.slot);
+                             for (const Neighbor& neighbor : found) nodes.push_back(neighbor.slot);
                              table.put(node, pruner.run(node, nodes));
                          });
                  });

@@ -13,8 +13,9 @@ namespace nearfield {
 namespace {
 
 constexpr int passes = 2;  // the second one walks on what the first has found
-// The longest vectors are close to most others, where lengths differ much to all: each node is compared
-// with so many of them before the first pass, which on a graph of what is near finds few (README.md).
+// The longest vectors are close to most others, where lengths differ much to all: each node is
+// compared with so many of them before the first pass, which on a graph of what is near finds few
+// (README.md).
 constexpr std::size_t most_hubs = 4096, hubs_a_node = 32;
 constexpr std::size_t searches_a_piece = 64, rows_a_piece = 512;
 
@@ -83,17 +84,18 @@ LinkTable chosen_links(const Graph& graph, const std::vector<Slot>& hubs, const 
                          graph.get(static_cast<Slot>(node), out);
                          return static_cast<const float*>(out);
                      };
-                     walk_many(graph, own.beams, {ScalarCodes::Order::metric, ef_close}, begin, end,
-                               vector, [](const Beam&) {},
-                               [&](std::size_t i, std::size_t b, const Beam& beam) {
-                                   const auto node = static_cast<Slot>(i);
-                                   const std::uint32_t* const links = graph.row(node);
-                                   own.nodes.assign(links, links + graph.count(node));
-                                   for (std::size_t j = 0; j < beam.size(); ++j)
-                                       own.nodes.push_back(beam.node(j));
-                                   own.add_hubs(hubs, &own.vectors[b * graph.dim()]);
-                                   chosen.put(node, own.pruner.run(node, own.nodes));
-                               });
+                     walk_many(
+                         graph, own.beams, {ScalarCodes::Order::metric, ef_close}, begin, end,
+                         vector, [](const Beam&) {},
+                         [&](std::size_t i, std::size_t b, const Beam& beam) {
+                             const auto node = static_cast<Slot>(i);
+                             const std::uint32_t* const links = graph.row(node);
+                             own.nodes.assign(links, links + graph.count(node));
+                             for (std::size_t j = 0; j < beam.size(); ++j)
+                                 own.nodes.push_back(beam.node(j));
+                             own.add_hubs(hubs, &own.vectors[b * graph.dim()]);
+                             chosen.put(node, own.pruner.run(node, own.nodes));
+                         });
                  });
     return chosen;
 }

@@ -77,7 +77,8 @@ std::vector<Slot> heads_of(const Graph& graph, const std::vector<Slot>& nodes, c
     return heads;
 }
 
-/// Adds entry points for nodes (ascending) that none leads near; false if there are as many as may be.
+/// Adds entry points for nodes (ascending) that none leads near; false if there are as many as may
+/// be.
 bool add_entries(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
     const std::size_t held = graph.seeds.size();
     const std::size_t most = always_allowed + graph.size() / nodes_an_entry;
@@ -98,7 +99,8 @@ std::size_t cover_nodes(Graph& graph, const std::vector<Slot>& nodes, const Run&
     for (std::size_t round = 0; round < most_rounds; ++round) {
         const std::vector<Slot> left = missed(graph, nodes, run);
         if (round == 0) first = left.size();
-        if (left.empty() || !add_entries(graph, left, run) || left.size() * few_one_in < nodes.size())
+        if (left.empty() || !add_entries(graph, left, run) ||
+            left.size() * few_one_in < nodes.size())
             break;
     }
     return first;

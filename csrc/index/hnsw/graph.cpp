@@ -24,8 +24,8 @@ class CodeScorer final : public Scorer {
     void set_query(const float* query) override {
         graph_.codes.prepare(query, order_, query_);
         offset_ = graph_.codes.offset(query, order_);
-        scale_ = static_cast<float>((metric_.needs_norm ? 1.0 : 0.5) /
-                                    graph_.codes.distance_scale());
+        scale_ =
+            static_cast<float>((metric_.needs_norm ? 1.0 : 0.5) / graph_.codes.distance_scale());
         if (metric_.unit_vectors) offset_ /= 2;
     }
     void score(const Slot* slots, std::size_t n, float* distances) const override {
@@ -196,7 +196,8 @@ std::vector<Slot> walk_order(const Graph& graph, const Run& run) {
         const std::size_t begin = order.size();
         take(start);
         for (std::size_t head = begin; head < order.size() && order.size() - begin < page; ++head)
-            for (std::size_t i = 0; i < graph.count(order[head]) && order.size() - begin < page; ++i)
+            for (std::size_t i = 0; i < graph.count(order[head]) && order.size() - begin < page;
+                 ++i)
                 take(graph.row(order[head])[i]);
         open.insert(open.end(), order.begin() + static_cast<std::ptrdiff_t>(begin), order.end());
     };

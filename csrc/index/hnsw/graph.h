@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "core/buffer.h"
-#include "core/scorer.h"
 #include "core/column.h"
 #include "core/run.h"
+#include "core/scorer.h"
 #include "core/types.h"
 #include "quantize/scalar_codes.h"
 #include "store/space.h"
@@ -22,11 +22,12 @@ struct HnswParams {
     std::size_t M = 16;
     std::size_t ef_construction = 200;
     std::size_t ef_search = 64;
-    int bits = 4;  // of codes; 16 and 32 are float16 and float32 vectors without codes
-    bool fits_bits = false;  // more than 4 where those do not tell near vectors apart
+    int bits = 4;              // of codes; 16 and 32 are float16 and float32 vectors without codes
+    bool fits_bits = false;    // more than 4 where those do not tell near vectors apart
     std::size_t code_dim = 0;  // as few as serve; else how many
     kernels::Scalar rerank = kernels::Scalar::f16;
-    bool keeps_vectors = true;  // else answers are ranked by codes, once there are Graph::coded_from
+    bool keeps_vectors =
+        true;  // else answers are ranked by codes, once there are Graph::coded_from
     std::uint64_t seed = 0;
 
     static constexpr std::size_t min_M = 4, max_M = 128;
@@ -38,8 +39,9 @@ const char* rerank_name(const HnswParams& params);
 /// Throws std::invalid_argument.
 void set_rerank(HnswParams& params, std::string_view name);
 
-/// A node is a place in these arrays; bulk building gives neighbors places near each other. A removed
-/// vector's node stays for walking through until the graph is mended, and is then used again.
+/// A node is a place in these arrays; bulk building gives neighbors places near each other. A
+/// removed vector's node stays for walking through until the graph is mended, and is then used
+/// again.
 struct Graph {
     Graph(const Space& space, const HnswParams& params);
 
@@ -147,8 +149,8 @@ struct Graph {
     Buffer seed_codes;
     std::vector<std::uint32_t> seed_factors;
     float noise = infinity;  // of estimates among neighbors, as a standard deviation
-    bool coded = false;   // there are no vectors
-    bool linked = false;  // false while there are too few vectors for a graph
+    bool coded = false;      // there are no vectors
+    bool linked = false;     // false while there are too few vectors for a graph
 };
 
 /// The live nodes in the order of a walk that fills a page of memory breadth first and goes on near

@@ -29,36 +29,36 @@ struct Wish {
 std::vector<Slot> HnswIndex::answers_to(const MatrixView& queries, const Run& run) const {
     std::vector<Slot> found(queries.rows * answers, no_slot);
     const std::size_t dim = space_.dim();
-    parallel_for(run, queries.rows, queries_a_piece,
-                 [&](std::size_t begin, std::size_t end, std::size_t) {
-        auto worker = workers_.borrow(*this);
-        worker->prepared.resize(beams_at_once * dim);
-        std::array<const float*, beams_at_once> asked{};
-        walk_many(
-            graph_, worker->beams, {ScalarCodes::Order::metric, params_.ef_construction}, begin,
-            end,
-            [&](std::size_t i, std::size_t b) {
-                return asked[b] = space_.prepare(queries.row(i), &worker->prepared[b * dim]);
-            },
-            [](const Beam&) {},
-            [&](std::size_t i, std::size_t b, const Beam& beam) {
-                worker->nodes.clear();
-                for (std::size_t j = 0; j < beam.size(); ++j)
-                    if (graph_.live(beam.node(j))) worker->nodes.push_back(beam.node(j));
-                const std::size_t n = worker->nodes.size(), taken = std::min(answers, n);
-                worker->distances.resize(n);
-                worker->scorer->set_query(asked[b]);
-                worker->scorer->score(worker->nodes.data(), n, worker->distances.data());
-                worker->found.clear();
-                for (std::size_t j = 0; j < n; ++j)
-                    worker->found.push_back({worker->distances[j], worker->nodes[j]});
-                std::partial_sort(worker->found.begin(),
-                                  worker->found.begin() + static_cast<std::ptrdiff_t>(taken),
-                                  worker->found.end());
-                for (std::size_t j = 0; j < taken; ++j)
-                    found[i * answers + j] = worker->found[j].slot;
-            });
-    });
+    parallel_for(
+        run, queries.rows, queries_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+            auto worker = workers_.borrow(*this);
+            worker->prepared.resize(beams_at_once * dim);
+            std::array<const float*, beams_at_once> asked{};
+            walk_many(
+                graph_, worker->beams, {ScalarCodes::Order::metric, params_.ef_construction}, begin,
+                end,
+                [&](std::size_t i, std::size_t b) {
+                    return asked[b] = space_.prepare(queries.row(i), &worker->prepared[b * dim]);
+                },
+                [](const Beam&) {},
+                [&](std::size_t i, std::size_t b, const Beam& beam) {
+                    worker->nodes.clear();
+                    for (std::size_t j = 0; j < beam.size(); ++j)
+                        if (graph_.live(beam.node(j))) worker->nodes.push_back(beam.node(j));
+                    const std::size_t n = worker->nodes.size(), taken = std::min(answers, n);
+                    worker->distances.resize(n);
+                    worker->scorer->set_query(asked[b]);
+                    worker->scorer->score(worker->nodes.data(), n, worker->distances.data());
+                    worker->found.clear();
+                    for (std::size_t j = 0; j < n; ++j)
+                        worker->found.push_back({worker->distances[j], worker->nodes[j]});
+                    std::partial_sort(worker->found.begin(),
+                                      worker->found.begin() + static_cast<std::ptrdiff_t>(taken),
+                                      worker->found.end());
+                    for (std::size_t j = 0; j < taken; ++j)
+                        found[i * answers + j] = worker->found[j].slot;
+                });
+        });
     return found;
 }
 

@@ -31,8 +31,8 @@ HnswParams checked(HnswParams params) {
             "code_dim must be 0 where codes stand for the vectors, got ", params.code_dim);
     if (bits == 16) params.rerank = kernels::Scalar::f16;
     if (bits == 32) params.rerank = kernels::Scalar::f32;
-    require(params.M >= P::min_M && params.M <= P::max_M, "M must be in ", P::min_M, "..",
-            P::max_M, ", got ", params.M);
+    require(params.M >= P::min_M && params.M <= P::max_M, "M must be in ", P::min_M, "..", P::max_M,
+            ", got ", params.M);
     check_ef("ef_construction", params.ef_construction);
     check_ef("ef_search", params.ef_search);
     require(params.code_dim <= Space::max_dim, "code_dim must be in 0..", Space::max_dim, ", got ",
@@ -102,11 +102,10 @@ void HnswIndex::add_stats(Stats& stats) const {
     stats.numbers.emplace_back("code_dim", static_cast<double>(graph_.codes.used_dim()));
     stats.numbers.emplace_back("entry_points", static_cast<double>(graph_.seeds.size()));
     stats.numbers.emplace_back(
-        "mean_degree",
-        live == 0 ? 0.0 : static_cast<double>(links) / static_cast<double>(live));
+        "mean_degree", live == 0 ? 0.0 : static_cast<double>(links) / static_cast<double>(live));
     stats.bytes.emplace_back("vectors", graph_.vectors.bytes());
-    stats.bytes.emplace_back("codes", graph_.code_rows.size() + graph_.seed_codes.size() +
-                                          4 * graph_.factors.size());
+    stats.bytes.emplace_back(
+        "codes", graph_.code_rows.size() + graph_.seed_codes.size() + 4 * graph_.factors.size());
     stats.bytes.emplace_back("links", graph_.links.size());
     stats.bytes.emplace_back("nodes", 4 * (graph_.slots.size() + node_of_.size()));
 }
@@ -118,8 +117,7 @@ void HnswIndex::validate_rows() const {
         if (!graph_.live(node)) continue;
         ++live;
         const Slot slot = graph_.slots[node];
-        corrupt(slot >= node_of_.size() || node_of_[slot] != node, "a slot without its node",
-                node);
+        corrupt(slot >= node_of_.size() || node_of_[slot] != node, "a slot without its node", node);
     }
     ids_map().live().for_each([&](std::size_t slot) {
         const Slot node = slot < node_of_.size() ? node_of_[slot] : no_slot;

@@ -17,9 +17,9 @@ namespace nearfield {
 class VectorPruner;
 
 /// A navigable small-world graph (Malkov & Yashunin, arXiv:1603.09320) in one layer with k-means
-/// medoids as entry points. Below `graph_from` vectors, and where a filter lets few in, every vector
-/// is measured. The same vectors, calls, parameters and seed give the same bytes, whatever the
-/// number of threads.
+/// medoids as entry points. Below `graph_from` vectors, and where a filter lets few in, every
+/// vector is measured. The same vectors, calls, parameters and seed give the same bytes, whatever
+/// the number of threads.
 class HnswIndex final : public Index {
   public:
     /// Throws std::invalid_argument when a parameter is out of range.
@@ -92,10 +92,10 @@ class HnswIndex final : public Index {
 
     HnswParams params_;
     Graph graph_;
-    Column<Slot> node_of_;          // by slot
-    std::size_t built_ = 0;         // vectors when the graph was last built whole
-    std::size_t unconnected_ = 0;   // vectors added since reachability was last made sure of
-    std::uint64_t changes_ = 0;     // of anything that a walk under way relies on
+    Column<Slot> node_of_;         // by slot
+    std::size_t built_ = 0;        // vectors when the graph was last built whole
+    std::size_t unconnected_ = 0;  // vectors added since reachability was last made sure of
+    std::uint64_t changes_ = 0;    // of anything that a walk under way relies on
 
     // Searching needs memory that is worth keeping: visited marks, pools, a query's codes.
     mutable Workers<Worker> workers_;

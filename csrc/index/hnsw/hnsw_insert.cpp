@@ -19,8 +19,8 @@ constexpr std::size_t nodes_a_batch = 256;
 // Neighbors a node may take from its own batch, which it cannot find by searching.
 constexpr std::size_t mates = 16;
 constexpr std::size_t searches_a_piece = 8;
-// A vector whose squared distance to the nearest is as many times that of the nearest's own links may
-// be the first of a new cluster, which searches have to reach.
+// A vector whose squared distance to the nearest is as many times that of the nearest's own links
+// may be the first of a new cluster, which searches have to reach.
 constexpr float outlying = 4;
 // Below this a graph that has doubled is built anew: centre, seeds and order follow the data.
 constexpr std::size_t always_rebuild_below = 20'000;
@@ -28,9 +28,7 @@ constexpr std::size_t always_rebuild_below = 20'000;
 /// What one thread keeps while it inserts.
 struct Inserter {
     Inserter(const Graph& graph, const kernels::MetricInfo& metric)
-        : pruner(graph),
-          scorer(graph.scorer(metric)),
-          vectors(beams_at_once * graph.dim()) {}
+        : pruner(graph), scorer(graph.scorer(metric)), vectors(beams_at_once * graph.dim()) {}
 
     /// Whether `vector` lies outside all that a search for it found.
     bool outside(const Graph& graph, const Beam& beam, const float* vector);
@@ -216,30 +214,28 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
             graph_.get(nodes[i], out);
             return static_cast<const float*>(out);
         };
-        walk_many(graph_, own.beams, {ScalarCodes::Order::space, params_.ef_construction}, begin,
-                  end, vector,
-                  [](const Beam&) {},
-                  [&](std::size_t i, std::size_t b, const Beam& beam) {
-                      own.nodes.clear();
-                      for (const Slot node : beam.expanded())
-                          if (graph_.live(node)) own.nodes.push_back(node);
-                      outside[i] = own.outside(graph_, beam, &own.vectors[b * dim]);
-                      own.scorer->set_query(&own.vectors[b * dim]);
-                      own.distances.resize(n);
-                      own.scorer->score(nodes.data(), n, own.distances.data());
-                      if (graph_.metric != graph_.geometry)
-                          own.add_close(graph_, &own.vectors[b * dim]);
-                      own.near.clear();
-                      for (std::size_t j = 0; j < n; ++j)
-                          if (j != i) own.near.push_back({own.distances[j], nodes[j]});
-                      const std::size_t taken = std::min(mates, own.near.size());
-                      std::partial_sort(own.near.begin(),
-                                        own.near.begin() + static_cast<std::ptrdiff_t>(taken),
-                                        own.near.end());
-                      for (std::size_t j = 0; j < taken; ++j)
-                          own.nodes.push_back(own.near[j].slot);
-                      chosen[i] = own.pruner.run(nodes[i], own.nodes);
-                  });
+        walk_many(
+            graph_, own.beams, {ScalarCodes::Order::space, params_.ef_construction}, begin, end,
+            vector, [](const Beam&) {},
+            [&](std::size_t i, std::size_t b, const Beam& beam) {
+                own.nodes.clear();
+                for (const Slot node : beam.expanded())
+                    if (graph_.live(node)) own.nodes.push_back(node);
+                outside[i] = own.outside(graph_, beam, &own.vectors[b * dim]);
+                own.scorer->set_query(&own.vectors[b * dim]);
+                own.distances.resize(n);
+                own.scorer->score(nodes.data(), n, own.distances.data());
+                if (graph_.metric != graph_.geometry) own.add_close(graph_, &own.vectors[b * dim]);
+                own.near.clear();
+                for (std::size_t j = 0; j < n; ++j)
+                    if (j != i) own.near.push_back({own.distances[j], nodes[j]});
+                const std::size_t taken = std::min(mates, own.near.size());
+                std::partial_sort(own.near.begin(),
+                                  own.near.begin() + static_cast<std::ptrdiff_t>(taken),
+                                  own.near.end());
+                for (std::size_t j = 0; j < taken; ++j) own.nodes.push_back(own.near[j].slot);
+                chosen[i] = own.pruner.run(nodes[i], own.nodes);
+            });
     });
 
     // Links both ways, each node's row by one thread.
@@ -267,28 +263,25 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
     enter_at(graph_, outliers);
 }
 
-void HnswIndex::link_back(std::vector<std::pair<Slot, Slot>>& pairs,
-                          const Run& run) {
+void HnswIndex::link_back(std::vector<std::pair<Slot, Slot>>& pairs, const Run& run) {
     std::sort(pairs.begin(), pairs.end());
     std::vector<std::size_t> first;
     for (std::size_t e = 0; e < pairs.size(); ++e)
         if (e == 0 || pairs[e].first != pairs[e - 1].first) first.push_back(e);
     first.push_back(pairs.size());
-    parallel_for(run, first.size() - 1, 64,
-                 [&](std::size_t begin, std::size_t end, std::size_t) {
-                     VectorPruner pruner(graph_);
-                     std::vector<Slot> nodes;
-                     for (std::size_t t = begin; t < end; ++t) {
-                         const Slot target = pairs[first[t]].first;
-                         const std::uint32_t* const links = graph_.row(target);
-                         nodes.assign(links, links + graph_.count(target));
-                         std::erase_if(nodes, [&](Slot node) { return !graph_.live(node); });
-                         for (std::size_t e = first[t]; e < first[t + 1]; ++e)
-                             nodes.push_back(pairs[e].second);
-                         const Chosen& kept = pruner.run(target, nodes);
-                         graph_.set_links(target, kept.links.data(), kept.links.size());
-                     }
-                 });
+    parallel_for(run, first.size() - 1, 64, [&](std::size_t begin, std::size_t end, std::size_t) {
+        VectorPruner pruner(graph_);
+        std::vector<Slot> nodes;
+        for (std::size_t t = begin; t < end; ++t) {
+            const Slot target = pairs[first[t]].first;
+            const std::uint32_t* const links = graph_.row(target);
+            nodes.assign(links, links + graph_.count(target));
+            std::erase_if(nodes, [&](Slot node) { return !graph_.live(node); });
+            for (std::size_t e = first[t]; e < first[t + 1]; ++e) nodes.push_back(pairs[e].second);
+            const Chosen& kept = pruner.run(target, nodes);
+            graph_.set_links(target, kept.links.data(), kept.links.size());
+        }
+    });
 }
 
 void HnswIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run& run) {

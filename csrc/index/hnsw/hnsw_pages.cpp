@@ -80,9 +80,8 @@ void HnswIndex::Pages::expand() {
     std::pop_heap(frontier_.begin(), frontier_.end(), farther);
     const Slot node = frontier_.back().node;
     frontier_.pop_back();
-    const std::size_t n =
-        kernels::kernels().visit(graph.row(node), graph.width, visited_.data(), graph.walked(),
-                                 nodes_.data(), factors_.data());
+    const std::size_t n = kernels::kernels().visit(graph.row(node), graph.width, visited_.data(),
+                                                   graph.walked(), nodes_.data(), factors_.data());
     if (n > 0) meet(nodes_.data(), factors_.data(), n);
 }
 
@@ -127,9 +126,9 @@ HnswIndex::Pages::Page HnswIndex::Pages::next(std::size_t k, const Run& run) {
         std::push_heap(near_.begin(), near_.end(), nearer);
         rest_.pop_back();
     }
-    for (std::size_t hops = 0; !frontier_.empty() &&
-                               (near_.size() < width_ ||
-                                frontier_.front().estimate <= near_.front().estimate);
+    for (std::size_t hops = 0;
+         !frontier_.empty() &&
+         (near_.size() < width_ || frontier_.front().estimate <= near_.front().estimate);
          ++hops) {
         expand();
         if (run.tick && hops % hops_a_tick == 0) run.tick(0, 1);

@@ -11,9 +11,9 @@
 
 namespace nearfield {
 
-/// Best-first search without end (Hjaltason & Samet, TODS 1999, on a graph). Every node met is kept:
-/// a page costs only the nodes that it makes the walk expand. Every vector comes once; those that no
-/// link leads to come last.
+/// Best-first search without end (Hjaltason & Samet, TODS 1999, on a graph). Every node met is
+/// kept: a page costs only the nodes that it makes the walk expand. Every vector comes once; those
+/// that no link leads to come last.
 class HnswIndex::Pages {
   public:
     /// `query` (dim,) as the user gave it; `ef` as for a search. The index must outlive this.

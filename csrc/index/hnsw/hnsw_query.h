@@ -33,8 +33,7 @@ class HnswIndex::Query {
     }
     /// The allowed nodes a beam found, nearest first by estimate, at most `limit`, and none that is
     /// more than `margin` beyond the k-th.
-    void collect(const Beam& beam, std::size_t limit, float margin,
-                 std::vector<Slot>& nodes) const;
+    void collect(const Beam& beam, std::size_t limit, float margin, std::vector<Slot>& nodes) const;
     /// Starts fetching what rank() will read.
     void fetch(const Beam& beam) const;
     /// All allowed nodes.
@@ -52,7 +51,7 @@ class HnswIndex::Query {
     Counters* counters_;
     std::size_t k_;
     bool patient_ = false;
-    float margin_ = infinity;  // of estimates, within which nodes are measured
+    float margin_ = infinity;     // of estimates, within which nodes are measured
     std::size_t ef_, limit_ = 0;  // width of the beam; how many of it are measured
     std::size_t enough_ = 0;      // fewer allowed nodes in the beam mean that it missed some
     bool scan_;

@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::size_t rows_a_block = 256;
 constexpr std::size_t queries_a_piece = 32;
-// How much noise the vectors to measure allow for: 3 standard deviations cost 0.0003 of recall@10, 2
-// cost 0.002, and measure 13 vectors instead of 20 (README.md).
+// How much noise the vectors to measure allow for: 3 standard deviations cost 0.0003 of recall@10,
+// 2 cost 0.002, and measure 13 vectors instead of 20 (README.md).
 constexpr float deviations = 3;
 // The hardware follows a longer row by itself.
 constexpr std::size_t fetched_bytes = 1024;
@@ -114,9 +114,9 @@ void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query
     const Graph& graph = index_.graph_;
     const auto report = [&](const Beam& walked) {
         if (counters_)
-            counters_->add(walked.distances(), 0, walked.hops(),
-                           walked.distances() * graph.walked().bytes +
-                               walked.hops() * graph.link_bytes());
+            counters_->add(
+                walked.distances(), 0, walked.hops(),
+                walked.distances() * graph.walked().bytes + walked.hops() * graph.link_bytes());
     };
     collect(beam, limit_, margin_, worker.nodes);
     report(beam);
@@ -185,8 +185,8 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
             return;
         }
         graph_.codes.prepare(
-            end - begin, [&](std::size_t i) { return ready(begin + i, 0); },
-            query.walk().order, worker->block);
+            end - begin, [&](std::size_t i) { return ready(begin + i, 0); }, query.walk().order,
+            worker->block);
         walk_all([&](std::size_t i, std::size_t b) {
             asked[b] = ready(i, b);
             return worker->block.terms[i - begin];

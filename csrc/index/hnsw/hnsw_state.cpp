@@ -22,8 +22,7 @@ std::vector<Slot> nodes_of(StateReader& in, const char* section, std::size_t nod
     if (n > nodes) corrupt(section, text("names ", n, " of ", nodes, " nodes"));
     std::vector<Slot> found = in.values<Slot>(section, n), sorted = found;
     std::sort(sorted.begin(), sorted.end());
-    if (sorted.back() >= nodes)
-        corrupt(section, text("names node ", sorted.back(), " of ", nodes));
+    if (sorted.back() >= nodes) corrupt(section, text("names node ", sorted.back(), " of ", nodes));
     const auto twin = std::adjacent_find(sorted.begin(), sorted.end());
     if (twin != sorted.end()) corrupt(section, text("names node ", *twin, " twice"));
     return found;

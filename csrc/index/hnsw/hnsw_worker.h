@@ -9,8 +9,7 @@
 namespace nearfield {
 
 struct HnswIndex::Worker {
-    explicit Worker(const HnswIndex& owner)
-        : scorer(owner.graph_.scorer(owner.space_.metric())) {}
+    explicit Worker(const HnswIndex& owner) : scorer(owner.graph_.scorer(owner.space_.metric())) {}
 
     Beams beams;
     Beam wide;  // for another try, while the others are under way

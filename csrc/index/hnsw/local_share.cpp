@@ -70,9 +70,8 @@ double local_share(const Graph& graph, const Source& source, const std::vector<S
         // Equals count alike: a copy of a vector is as good as the vector.
         const double last = distances[first_by(distances, nearest).back()];
         const auto chosen = first_by(estimates, looked_at);
-        const auto hits = static_cast<std::size_t>(
-            std::count_if(chosen.begin(), chosen.end(),
-                          [&](std::size_t j) { return distances[j] <= last; }));
+        const auto hits = static_cast<std::size_t>(std::count_if(
+            chosen.begin(), chosen.end(), [&](std::size_t j) { return distances[j] <= last; }));
         const std::size_t wanted = std::min(nearest, size);
         right += std::min(wanted, hits);
         asked += wanted;

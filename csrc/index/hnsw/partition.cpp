@@ -19,7 +19,8 @@ constexpr std::size_t rows_a_piece = 1024;
 constexpr std::size_t rows_a_tile = 32;
 constexpr std::size_t lanes = kernels::panel_rows;
 constexpr std::size_t rows_a_bucket = 64;
-// A cluster this many times too large (copies of one vector, say) is cut without regard to distance.
+// A cluster this many times too large (copies of one vector, say) is cut without regard to
+// distance.
 constexpr std::size_t largest_leaf = 16;
 
 /// Distances to one panel of centroids, and their minimum.
@@ -79,10 +80,11 @@ std::vector<Slot> sample_of(std::size_t n, std::size_t taken, std::uint64_t seed
         ++first[bucket(i) + 1];
     }
     std::partial_sum(first.begin(), first.end(), first.begin());
-    const auto used = static_cast<std::size_t>(
-        std::lower_bound(first.begin(), first.end(), taken) - first.begin());
+    const auto used = static_cast<std::size_t>(std::lower_bound(first.begin(), first.end(), taken) -
+                                               first.begin());
     std::vector<std::pair<std::uint64_t, Slot>> hashed(first[used]);
-    std::vector<std::size_t> place(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(used));
+    std::vector<std::size_t> place(first.begin(),
+                                   first.begin() + static_cast<std::ptrdiff_t>(used));
     for (std::size_t i = 0; i < n; ++i) {
         run.hear(i);
         if (const std::size_t b = bucket(i); b < used)
@@ -189,8 +191,7 @@ std::vector<Slot> Centroids::medoids(const IntRows& rows, bool longest, const Ru
                                        &dot);
         double norm = 0;
         for (std::size_t j = 0; j < dim_; ++j) norm += static_cast<double>(left[j]) * left[j];
-        const auto d =
-            static_cast<float>(norm + terms_[c] - 2.0 * (dot - rows.excess(sample_[i])));
+        const auto d = static_cast<float>(norm + terms_[c] - 2.0 * (dot - rows.excess(sample_[i])));
         if (d < distance[c]) {
             distance[c] = d;
             best[c] = sample_[i];
@@ -207,8 +208,8 @@ std::vector<Slot> Centroids::medoids(const IntRows& rows, bool longest, const Ru
     return best;
 }
 
-Partition partition(const IntRows& rows, std::size_t leaf, std::size_t n_probes,
-                    std::uint64_t seed, const Run& run) {
+Partition partition(const IntRows& rows, std::size_t leaf, std::size_t n_probes, std::uint64_t seed,
+                    const Run& run) {
     const std::size_t n = rows.size();
     const std::size_t wanted = std::max<std::size_t>(1, n / leaf);
     const Centroids centroids(rows, wanted, wanted * rows_a_centroid, seed, run);

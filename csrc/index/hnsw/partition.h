@@ -41,16 +41,16 @@ class Centroids {
 
 /// Clusters in places one after another.
 struct Partition {
-    std::vector<Slot> order;            // the row at each place
-    std::vector<std::size_t> first;     // (clusters + 1,) where each begins
-    Column<std::uint32_t> probes;       // (n, n_probes) clusters near the row at each place
+    std::vector<Slot> order;         // the row at each place
+    std::vector<std::size_t> first;  // (clusters + 1,) where each begins
+    Column<std::uint32_t> probes;    // (n, n_probes) clusters near the row at each place
     std::size_t n_probes = 0;
 
     std::size_t clusters() const { return first.size() - 1; }
 };
 
 /// Clusters of about `leaf` rows, and for each row the `n_probes` nearest, its own first.
-Partition partition(const IntRows& rows, std::size_t leaf, std::size_t n_probes,
-                    std::uint64_t seed, const Run& run);
+Partition partition(const IntRows& rows, std::size_t leaf, std::size_t n_probes, std::uint64_t seed,
+                    const Run& run);
 
 }  // namespace nearfield

@@ -88,8 +88,7 @@ const Chosen& VectorPruner::run(Slot node, std::vector<Slot>& nodes) {
     scorer_->score(nodes.data(), nodes.size(), distances_.data());
     candidates_.clear();
     for (std::size_t i = 0; i < nodes.size(); ++i)
-        candidates_.entries.push_back(
-            {distances_[i], nodes[i], graph_.same(node, nodes[i])});
+        candidates_.entries.push_back({distances_[i], nodes[i], graph_.same(node, nodes[i])});
     candidates_.sort(node);
 
     const auto& entries = candidates_.entries;

@@ -21,8 +21,8 @@ struct Chosen {
 
 struct PruneRule {
     std::size_t degree;
-    /// A candidate t is dropped for a kept s when slack * d(s, t) < d(node, t). 1 keeps the sparsest
-    /// rows; the fill makes up for it.
+    /// A candidate t is dropped for a kept s when slack * d(s, t) < d(node, t). 1 keeps the
+    /// sparsest rows; the fill makes up for it.
     float slack;
 };
 /// 1.05 on distances, squared: 1.0 and 1.1 need more distances at recall 0.99 (README.md).
@@ -101,10 +101,10 @@ class TilePruner {
     Chosen chosen_;
 };
 
-/// Prunes on stored vectors, for a few nodes at a time. Where closeness in the metric is not nearness
-/// (a dot product), a quarter of the links go to what is near and the others to what is close, which
-/// is where searches go: those t that no chosen s is closer to (ip-NSW: Morozov & Babenko, NeurIPS
-/// 2018).
+/// Prunes on stored vectors, for a few nodes at a time. Where closeness in the metric is not
+/// nearness (a dot product), a quarter of the links go to what is near and the others to what is
+/// close, which is where searches go: those t that no chosen s is closer to (ip-NSW: Morozov &
+/// Babenko, NeurIPS 2018).
 class VectorPruner {
   public:
     explicit VectorPruner(const Graph& graph);

@@ -86,8 +86,7 @@ void IvfIndex::code(const MatrixView& rows, const Slot* slots, bool with_vectors
                 for (std::size_t j = i; j < entries; j += n)
                     factors[j] = codes_.encode(view.row(i), finder_->centroid(assigned[j]),
                                                &code_rows[j * size], two.data());
-                if (with_vectors && params_.rerank)
-                    vectors_.put(slots[first + i], ready.row(i));
+                if (with_vectors && params_.rerank) vectors_.put(slots[first + i], ready.row(i));
             }
         });
         begin.assign(lists_.size() + 1, 0);

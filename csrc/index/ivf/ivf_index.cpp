@@ -151,10 +151,9 @@ void IvfIndex::learn_limits(const MatrixView& rows, const Run& run) {
                           scratch);
             const float norm = codes_.norms() ? 1.0f : std::sqrt(queries.int_terms[0].norm2);
             for (std::size_t j = 0; j < kept; ++j)
-                more[i * kept + j] =
-                    j < near.size() && norm > 0
-                        ? (near[j].distance - near[0].distance) / norm
-                        : std::numeric_limits<float>::infinity();
+                more[i * kept + j] = j < near.size() && norm > 0
+                                         ? (near[j].distance - near[0].distance) / norm
+                                         : std::numeric_limits<float>::infinity();
         }
     });
     std::sort(more.begin(), more.end());
@@ -209,8 +208,7 @@ void IvfIndex::add_stats(Stats& stats) const {
     number("longest_list", longest);
     stats.bytes.emplace_back("vectors", vectors_.bytes());
     stats.bytes.emplace_back("codes", lists_.code_bytes());
-    stats.bytes.emplace_back("lists", lists_.entry_bytes() + of_[0].bytes() +
-                                              of_[1].bytes());
+    stats.bytes.emplace_back("lists", lists_.entry_bytes() + of_[0].bytes() + of_[1].bytes());
     stats.bytes.emplace_back("centroids", finder_ ? finder_->bytes() : 0);
 }
 

@@ -100,7 +100,7 @@ class IvfIndex final : public Index {
     std::vector<float> limits_;  // limit() of 1, 2, 4 ... lists
     InvertedLists lists_;
     std::array<Column<Slot>, 2> of_;  // lists by slot: the first, and the second where there is one
-    VectorStore vectors_;   // no rows without rerank
+    VectorStore vectors_;             // no rows without rerank
 
     mutable Workers<Worker> workers_;
 };

@@ -173,8 +173,7 @@ void IvfIndex::Search::open_one(Worker& worker, std::uint32_t query, const Neigh
 
 std::size_t IvfIndex::Search::wanted(const Worker& worker, std::size_t i) const {
     const NearestPool& lists = worker.lists[i];
-    const float norm =
-        index_.codes_.norms() ? 1.0f : std::sqrt(worker.queries.int_terms[i].norm2);
+    const float norm = index_.codes_.norms() ? 1.0f : std::sqrt(worker.queries.int_terms[i].norm2);
     std::size_t n = std::min<std::size_t>(1, lists.size());
     while (n < lists.size() && lists[n].distance - lists[0].distance <= limit_ * norm) ++n;
     return n;

@@ -75,7 +75,7 @@ class IvfIndex::Search {
     Counters* counters_;
     std::size_t k_, nprobe_, candidates_;
     std::size_t kept_;  // entries of a query: those of as many vectors as there are candidates
-    float limit_;  // how much farther than the nearest a list may be
+    float limit_;       // how much farther than the nearest a list may be
     bool listed_ = false;
     bool two_parts_;
 };

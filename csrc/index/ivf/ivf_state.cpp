@@ -33,8 +33,7 @@ void IvfIndex::state_rows(StateWriter& out) const {
     out.number("seed", params_.codes.seed);
     out.number("lists.trained", finder_.has_value());
     // That it is there says that vectors have two lists; files of before have none.
-    if (params_.soar)
-        out.array("lists.second", of_[1].data(), finder_ ? ids_map().slots() : 0);
+    if (params_.soar) out.array("lists.second", of_[1].data(), finder_ ? ids_map().slots() : 0);
     if (!finder_) return;
     out.number("lists.count", finder_->size());
     codes_.state(out);
@@ -82,8 +81,7 @@ std::unique_ptr<Index> IvfIndex::from_state(StateReader& in) {
                            read_groups(in, k));
     index->codes_.attach(*index->finder_);
     if (in.has("lists.limits"))  // files without them open all nprobe lists
-        index->limits_ =
-            in.values<float>("lists.limits", in.number("lists.limits_count", 1, 64));
+        index->limits_ = in.values<float>("lists.limits", in.number("lists.limits_count", 1, 64));
     index->lists_ = InvertedLists(k, index->codes_.blocks());
     index->lists_.load(in, index->copies() * index->ids_map().size());
     index->of_[0] = in.column<Slot>("lists.of", slots);
@@ -105,15 +103,15 @@ void IvfIndex::check_lists() const {
             ++entries;
             const bool known = slot < of_[0].size();
             const bool is_first = known && of_[0][slot] == list;
-            corrupt(!is_first && (!known || !params_.soar || of_[1][slot] != list),
-                    "lists.slots", "an entry without its slot", list);
+            corrupt(!is_first && (!known || !params_.soar || of_[1][slot] != list), "lists.slots",
+                    "an entry without its slot", list);
             std::vector<bool>& seen = is_first ? first : second;
             corrupt(seen[slot], "lists.slots", "a slot twice", slot);
             seen[slot] = true;
         }
     ids_map().live().for_each([&](std::size_t slot) {
-        corrupt(slot >= first.size() || !first[slot] || (params_.soar && !second[slot]),
-                "lists.of", "a vector without its entry", slot);
+        corrupt(slot >= first.size() || !first[slot] || (params_.soar && !second[slot]), "lists.of",
+                "a vector without its entry", slot);
     });
     corrupt(entries != copies() * ids_map().size(), "lists.sizes", "more entries than vectors",
             entries);

@@ -13,9 +13,7 @@ namespace nearfield {
 class SlotSet {
   public:
     /// Empties it and makes room for n slots.
-    void reset(std::size_t n) {
-        places_.assign(std::bit_ceil(2 * n + 2), no_slot);
-    }
+    void reset(std::size_t n) { places_.assign(std::bit_ceil(2 * n + 2), no_slot); }
     /// Whether the slot is new to it; at most n may be.
     bool insert(Slot slot) {
         const std::size_t mask = places_.size() - 1;

@@ -95,8 +95,8 @@ inline std::size_t visit_avx2(const std::uint32_t* row, std::size_t width, std::
     for (std::size_t i = 0; i < width; i += 8) {
         const __m256i slot = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + i));
         const __m256i used = _mm256_cmpeq_epi32(_mm256_min_epu32(slot, last), slot);
-        const __m256i word = _mm256_mask_i32gather_epi32(
-            _mm256_setzero_si256(), words, _mm256_srli_epi32(slot, 5), used, 4);
+        const __m256i word = _mm256_mask_i32gather_epi32(_mm256_setzero_si256(), words,
+                                                         _mm256_srli_epi32(slot, 5), used, 4);
         const __m256i bit = _mm256_sllv_epi32(one, _mm256_and_si256(slot, low5));
         const __m256i unseen =
             _mm256_cmpeq_epi32(_mm256_and_si256(word, bit), _mm256_setzero_si256());

@@ -169,8 +169,7 @@ struct F32x8 {
         return {_mm256_permute2f128_ps(in_halves, in_halves, 1)};
     }
     static float largest_lane(F32x8 x) {
-        const __m128 four =
-            _mm_max_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
+        const __m128 four = _mm_max_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
         const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
         return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
     }

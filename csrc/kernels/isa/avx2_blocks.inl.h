@@ -62,8 +62,7 @@ struct LookupAvx2 {
         const U8x32 x{load_32(codes)};
         const __m256i low = _mm256_shuffle_epi8(tables.low, BytesAvx2::part<4>(x, 0));
         const __m256i high = _mm256_shuffle_epi8(tables.high, BytesAvx2::part<4>(x, 1));
-        const __m256i odd =
-            _mm256_add_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8));
+        const __m256i odd = _mm256_add_epi16(_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8));
         return {_mm256_add_epi16(sums.words, _mm256_add_epi16(low, high)),
                 _mm256_add_epi16(sums.odd, odd)};
     }

@@ -1,7 +1,7 @@
 // AVX-VNNI: integer products that add four bytes or two words at once, in 256-bit registers.
-#include "kernels/isa/avx2_blocks.inl.h"
 #include "kernels/generic/graph.inl.h"
 #include "kernels/isa/avx2.inl.h"
+#include "kernels/isa/avx2_blocks.inl.h"
 
 namespace nearfield::kernels {
 namespace {

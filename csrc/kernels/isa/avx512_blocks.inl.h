@@ -62,8 +62,7 @@ struct LookupAvx512 {
         const U8x64 x{_mm512_loadu_si512(codes)};
         const __m512i low = _mm512_shuffle_epi8(tables.low, BytesAvx512::part<4>(x, 0));
         const __m512i high = _mm512_shuffle_epi8(tables.high, BytesAvx512::part<4>(x, 1));
-        const __m512i odd =
-            _mm512_add_epi16(_mm512_srli_epi16(low, 8), _mm512_srli_epi16(high, 8));
+        const __m512i odd = _mm512_add_epi16(_mm512_srli_epi16(low, 8), _mm512_srli_epi16(high, 8));
         return {_mm512_add_epi16(sums.words, _mm512_add_epi16(low, high)),
                 _mm512_add_epi16(sums.odd, odd)};
     }
@@ -78,8 +77,8 @@ struct LookupAvx512 {
                                  _mm256_permute2x128_si256(a, b, 0x31)};
         unrolled<2>([&](auto i) {
             std::int32_t* const at = out + 16 * i;
-            _mm512_storeu_si512(at, _mm512_add_epi32(_mm512_loadu_si512(at),
-                                                     _mm512_cvtepu16_epi32(rows[i])));
+            _mm512_storeu_si512(
+                at, _mm512_add_epi32(_mm512_loadu_si512(at), _mm512_cvtepu16_epi32(rows[i])));
         });
     }
 };

@@ -11,13 +11,15 @@
 namespace nearfield::kernels {
 namespace {
 
-inline std::size_t ones(unsigned mask) { return static_cast<std::size_t>(__builtin_popcount(mask)); }
+inline std::size_t ones(unsigned mask) {
+    return static_cast<std::size_t>(__builtin_popcount(mask));
+}
 
 /// `lines` is how many a code has, up to 4; 0 stands for more.
 template <std::size_t lines>
 [[gnu::always_inline]] inline std::size_t visit_lines(const std::uint32_t* row, std::size_t width,
-                                                      std::uint64_t* visited,
-                                                      const CodeRows& codes, std::uint32_t* slots,
+                                                      std::uint64_t* visited, const CodeRows& codes,
+                                                      std::uint32_t* slots,
                                                       std::uint32_t* factors) {
     const __m512i one = _mm512_set1_epi32(1), low5 = _mm512_set1_epi32(31);
     const __m512i limit = _mm512_set1_epi32(static_cast<int>(codes.n));
@@ -32,8 +34,8 @@ template <std::size_t lines>
         const __m512i bit = _mm512_sllv_epi32(one, _mm512_and_si512(slot, low5));
         const __mmask16 fresh = _mm512_mask_testn_epi32_mask(used, words, bit);
         _mm512_storeu_si512(slots + n, _mm512_maskz_compress_epi32(fresh, slot));
-        _mm512_storeu_si512(factors + n, _mm512_maskz_compress_epi32(
-                                             fresh, _mm512_loadu_si512(row + width + i)));
+        _mm512_storeu_si512(
+            factors + n, _mm512_maskz_compress_epi32(fresh, _mm512_loadu_si512(row + width + i)));
         for (const std::size_t end = n + ones(fresh); n < end; ++n) {
             const std::size_t at = slots[n];
             const std::uint8_t* const code = base + at * stride;
@@ -52,11 +54,16 @@ inline std::size_t visit_avx512(const std::uint32_t* row, std::size_t width, std
                                 const CodeRows& codes, std::uint32_t* slots,
                                 std::uint32_t* factors) {
     switch ((codes.bytes + cache_line - 1) / cache_line) {
-        case 1: return visit_lines<1>(row, width, visited, codes, slots, factors);
-        case 2: return visit_lines<2>(row, width, visited, codes, slots, factors);
-        case 3: return visit_lines<3>(row, width, visited, codes, slots, factors);
-        case 4: return visit_lines<4>(row, width, visited, codes, slots, factors);
-        default: return visit_lines<0>(row, width, visited, codes, slots, factors);
+        case 1:
+            return visit_lines<1>(row, width, visited, codes, slots, factors);
+        case 2:
+            return visit_lines<2>(row, width, visited, codes, slots, factors);
+        case 3:
+            return visit_lines<3>(row, width, visited, codes, slots, factors);
+        case 4:
+            return visit_lines<4>(row, width, visited, codes, slots, factors);
+        default:
+            return visit_lines<0>(row, width, visited, codes, slots, factors);
     }
 }
 
@@ -66,11 +73,11 @@ struct FinishAvx512 {
         const __m512 a = _mm512_set1_ps(query.a), b = _mm512_set1_ps(query.b);
         const __m512i shift = _mm512_set1_epi32(query.shift);
         for (std::size_t i = 0; i < n; i += 16) {
-            const __mmask16 mask =
-                n - i < 16 ? first_lanes(n - i) : static_cast<__mmask16>(0xffff);
+            const __mmask16 mask = n - i < 16 ? first_lanes(n - i) : static_cast<__mmask16>(0xffff);
             const __m512i pair = _mm512_maskz_loadu_epi32(mask, factors + i);
             const __m512 add = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pair));
-            const __m512 scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(pair, 16)));
+            const __m512 scale =
+                _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(pair, 16)));
             const __m512 dot = _mm512_cvtepi32_ps(
                 _mm512_sub_epi32(_mm512_maskz_loadu_epi32(mask, dots + i), shift));
             const __m512 product = _mm512_mul_ps(_mm512_mul_ps(b, scale), dot);
@@ -112,8 +119,8 @@ struct Fresh {
 
 /// Those nearer than the pool's worst, in their order.
 [[gnu::always_inline]] inline std::size_t pool_candidates(float worst, const float* distances,
-                                                          const std::uint32_t* slots,
-                                                          std::size_t n, Fresh& out) {
+                                                          const std::uint32_t* slots, std::size_t n,
+                                                          Fresh& out) {
     const __m512 limit = _mm512_set1_ps(worst);
     std::size_t found = 0;
     for (std::size_t i = 0; i < n; i += 16) {

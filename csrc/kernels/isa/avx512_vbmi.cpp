@@ -41,8 +41,8 @@ template <int n>
     const __m512i b = _mm512_add_epi8(_mm512_permutexvar_epi8(x[2], tables[2]),
                                       _mm512_permutexvar_epi8(upper_bits(x), tables[3]));
     sums.words = _mm512_add_epi16(sums.words, _mm512_add_epi16(a, b));
-    sums.odd = _mm512_add_epi16(
-        sums.odd, _mm512_add_epi16(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8)));
+    sums.odd = _mm512_add_epi16(sums.odd,
+                                _mm512_add_epi16(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8)));
 }
 
 /// Adds them to 64 int32.
@@ -55,16 +55,16 @@ template <int n>
         const __m256i rows = _mm256_set_m128i(_mm512_extracti32x4_epi32(high, quarter),
                                               _mm512_extracti32x4_epi32(low, quarter));
         std::int32_t* const at = out + 16 * i;
-        _mm512_storeu_si512(
-            at, _mm512_add_epi32(_mm512_loadu_si512(at), _mm512_cvtepu16_epi32(rows)));
+        _mm512_storeu_si512(at,
+                            _mm512_add_epi32(_mm512_loadu_si512(at), _mm512_cvtepu16_epi32(rows)));
     });
 }
 
 /// 4 * 127 * 128 fits 16 bits.
 constexpr std::size_t most_steps = 128;
 
-/// Two blocks, `size` bytes apart; 0 reads one twice. More blocks at a time would share the loads of
-/// tables, but memory gives two streams more: 19 GB/s where it gave eight of them 15.
+/// Two blocks, `size` bytes apart; 0 reads one twice. More blocks at a time would share the loads
+/// of tables, but memory gives two streams more: 19 GB/s where it gave eight of them 15.
 template <bool ahead>
 [[gnu::always_inline]] inline void two_blocks(const Byte* tables, const Byte* blocks,
                                               std::size_t bytes, std::size_t size,

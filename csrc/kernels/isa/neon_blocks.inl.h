@@ -72,10 +72,9 @@ struct LookupNeon {
             const uint8x16_t x = vld1q_u8(codes + 16 * i);
             const uint8x16_t low = vqtbl1q_u8(tables.low, vandq_u8(x, vdupq_n_u8(15)));
             const uint8x16_t high = vqtbl1q_u8(tables.high, vshrq_n_u8(x, 4));
-            sums.rows[2 * i] = vaddq_u16(sums.rows[2 * i],
-                                         vaddl_u8(vget_low_u8(low), vget_low_u8(high)));
-            sums.rows[2 * i + 1] =
-                vaddq_u16(sums.rows[2 * i + 1], vaddl_high_u8(low, high));
+            sums.rows[2 * i] =
+                vaddq_u16(sums.rows[2 * i], vaddl_u8(vget_low_u8(low), vget_low_u8(high)));
+            sums.rows[2 * i + 1] = vaddq_u16(sums.rows[2 * i + 1], vaddl_high_u8(low, high));
         });
         return sums;
     }

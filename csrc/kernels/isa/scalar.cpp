@@ -212,9 +212,8 @@ struct PanelScalar {
     static Unit unit(const Byte* at) { return load(at, 0); }
     template <int bits, int p>
     static Line part(Line x) {
-        unrolled<4>([&](auto j) {
-            x.v[j] = static_cast<Byte>(x.v[j] >> (p * bits) & ((1 << bits) - 1));
-        });
+        unrolled<4>(
+            [&](auto j) { x.v[j] = static_cast<Byte>(x.v[j] >> (p * bits) & ((1 << bits) - 1)); });
         return x;
     }
     template <int bits, int p>
