@@ -60,8 +60,9 @@ def build(
     kind : {"hnsw", "ivfpq"}, optional
         None builds both, asks the queries of both, all at once and one by one, and keeps the
         faster: mostly the graph, but lists on vectors that are hard for graphs (words' vectors such
-        as GloVe). That takes a fraction more than the graph alone. "ivfpq" alone is built several
-        times faster, in less memory.
+        as GloVe). That takes a fraction more than the graph alone, and where the two are about as
+        fast the choice may differ from run to run: name one to get the same index everywhere.
+        "ivfpq" alone is built several times faster, in less memory.
     ids : sequence of int or str, shape (n,), optional
         As for `Index.add`.
     queries : array_like, shape (nq, dim), optional
