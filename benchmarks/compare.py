@@ -39,6 +39,7 @@ from process import GoneError, Process
 K = 10
 SLOWEST_SWEEP = 45.0  # seconds spent on the tuning sweep of one variant
 NEAR_ENOUGH = 0.9985  # recall beyond which a sweep stops
+PAIRED = ("single", "batch")  # modes in which the leaders are measured again in turn
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,8 @@ class Comparison:
     def run_paired(self) -> None:
         """Measure the leaders again in turn, at settings on both sides of each recall."""
         for target in report.TARGETS:
-            leaders = self._leaders(target)
-            for mode in ("single", "batch"):
+            for mode in PAIRED:
+                leaders = self._leaders(target, mode)
                 rates: dict[str, list[float]] = {e["peer"]: [] for e in leaders}
                 for turn in range(self.options.rounds):
                     for entry in leaders[turn % 2 :] + leaders[: turn % 2]:
@@ -256,12 +257,13 @@ class Comparison:
             return None
         return report.qps_at([(p["recall"], p["qps"]) for p in again], target)
 
-    def _leaders(self, target: float) -> list[dict[str, Any]]:
+    def _leaders(self, target: float, mode: str) -> list[dict[str, Any]]:
         """Ours and the fastest rivals still running at a recall, ours first."""
+        running = [e for e in self.result["entries"] if _key(e) in self.alive]
         ranked = []
-        for peer, entries in report.by_peer(self.result).items():
-            entry = report.chosen([e for e in entries if _key(e) in self.alive], target)
-            qps = None if entry is None else report.qps_at(report.curve(entry, "batch"), target)
+        for peer, entries in report.by_peer({"entries": running}).items():
+            entry = report.chosen(entries, target, mode)
+            qps = None if entry is None else report.qps_at(report.curve(entry, mode), target)
             if entry is not None and qps is not None:
                 ranked.append((peer != report.OURS, -qps, len(ranked), entry))
         ranked.sort(key=lambda row: row[:3])
@@ -281,7 +283,7 @@ class Comparison:
 
     def _close_outrun(self) -> None:
         """End the processes that lead nowhere, so that only finalists hold memory."""
-        kept = {_key(e) for target in report.TARGETS for e in self._leaders(target)}
+        kept = {_key(e) for t in report.TARGETS for m in PAIRED for e in self._leaders(t, m)}
         for key in set(self.alive) - kept:
             self._close(key)
 

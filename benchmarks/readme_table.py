@@ -50,7 +50,7 @@ def _speeds(entries: list[dict[str, Any]], mode: str) -> str:
     """Thousands of queries per second at each recall."""
     cells = []
     for target in report.TARGETS:
-        entry = report.chosen(entries, target)
+        entry = report.chosen(entries, target, mode)
         qps = None if entry is None else report.qps_at(report.curve(entry, mode), target)
         cells.append("-" if qps is None else f"{qps / 1000:.1f}k")
     return " / ".join(cells)

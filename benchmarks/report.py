@@ -54,13 +54,15 @@ def contenders(entries: Sequence[dict[str, Any]], target: float) -> list[dict[st
     return [e for qps, e in speeds if qps is not None and qps >= TOO_CLOSE * best]
 
 
-def chosen(entries: Sequence[dict[str, Any]], target: float) -> dict[str, Any] | None:
+def chosen(
+    entries: Sequence[dict[str, Any]], target: float, mode: str = "batch"
+) -> dict[str, Any] | None:
     """The variant reported for `target`: of those too close to tell, the fastest as reported.
 
     The choice among them helps every peer alike, and a rival is not shown at less than it can do
     for a few points of recall that differ between two halves of the queries.
     """
-    speeds = [(qps_at(curve(e, "batch"), target), e) for e in contenders(entries, target)]
+    speeds = [(qps_at(curve(e, mode), target), e) for e in contenders(entries, target)]
     reached = [(qps, e) for qps, e in speeds if qps is not None]
     return max(reached, key=lambda pair: pair[0])[1] if reached else None
 
@@ -104,10 +106,10 @@ def _speed_rows(result: dict[str, Any], mode: str) -> list[str]:
     for peer, entries in by_peer(result).items():
         cells = []
         for target in TARGETS:
-            entry = chosen(entries, target)
+            entry = chosen(entries, target, mode)
             speeds[peer, target] = None if entry is None else qps_at(curve(entry, mode), target)
             cells.append(speeds[peer, target])
-        names = dict.fromkeys(e["variant"] for t in TARGETS if (e := chosen(entries, t)))
+        names = dict.fromkeys(e["variant"] for t in TARGETS if (e := chosen(entries, t, mode)))
         text = "".join(f"{'-' if c is None else format(c, ',.0f'):>14}" for c in cells)
         rows.append((cells[1] or 0, f"  {peer:<13}{text}   {'; '.join(names)}"))
     rows.sort(key=lambda row: -row[0])

@@ -10,9 +10,7 @@ and its file must be, byte for byte, that of a child that nobody killed.
 """
 
 import argparse
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -93,15 +91,13 @@ def rows_saved(path):
 
 
 def kill(process, pieces, delay):
-    """Kill a child `delay` seconds after it has told of so many pieces; whether it was alive."""
+    """Kill a child `delay` seconds after it has told of so many pieces, if it is not done then."""
     for _ in range(pieces):
         if not process.stdout.readline():
             break
     time.sleep(delay)
-    alive = process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.communicate()
-    return alive
 
 
 def run(args):
@@ -114,8 +110,8 @@ def run(args):
         for number in range(args.kills):
             # The first dies early, the others after a save more, or in it.
             most = 2 * args.save_every // args.piece if number else 1
-            if not kill(start(args, broken), rng.randint(number > 0, most), rng.uniform(0, 0.05)):
-                break
+            pieces, delay = rng.randint(number > 0, most), rng.uniform(0, args.longest)
+            kill(start(args, broken), pieces, delay)
             saved.append(rows_saved(broken))
         finish(start(args, broken))
         if whole.read_bytes() != broken.read_bytes():
@@ -133,6 +129,7 @@ def main():
     parser.add_argument("--piece", type=int, default=16_384)
     parser.add_argument("--save-every", type=int, default=250_000, help="rows")
     parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--longest", type=float, default=0.05, help="seconds before a kill")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", help=".npy of vectors; none are made then")
     parser.add_argument("--folder", help="where files are written")
