@@ -31,14 +31,17 @@ void* or_throw(void* data) {
 
 }  // namespace
 
-void* operator new(std::size_t n) { return or_throw(allocate(n, 1)); }
-void* operator new(std::size_t n, std::align_val_t alignment) {
+// Inlined, compilers would find malloc and delete a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t n) { return or_throw(allocate(n, 1)); }
+[[gnu::noinline]] void* operator new(std::size_t n, std::align_val_t alignment) {
     return or_throw(allocate(n, static_cast<std::size_t>(alignment)));
 }
-void operator delete(void* data) noexcept { std::free(data); }
-void operator delete(void* data, std::size_t) noexcept { std::free(data); }
-void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
-void operator delete(void* data, std::size_t, std::align_val_t) noexcept { std::free(data); }
+[[gnu::noinline]] void operator delete(void* data) noexcept { std::free(data); }
+[[gnu::noinline]] void operator delete(void* data, std::size_t) noexcept { std::free(data); }
+[[gnu::noinline]] void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
+[[gnu::noinline]] void operator delete(void* data, std::size_t, std::align_val_t) noexcept {
+    std::free(data);
+}
 
 namespace nearfield::check {
 namespace {
