@@ -6,6 +6,7 @@
 
 #include "core/bitmap.h"
 #include "core/column.h"
+#include "core/reserve.h"
 #include "core/state.h"
 #include "core/types.h"
 
@@ -33,7 +34,7 @@ class IdMap {
     /// Takes the slots of plan(n). Ids are new and distinct.
     void commit(const Slot* slots, const Id* ids, std::size_t n);
     /// Makes room for remove() of n ids, which then cannot fail.
-    void reserve_free(std::size_t n) { free_.reserve(free_.size() + n); }
+    void reserve_free(std::size_t n) { reserve_more(free_, n); }
     /// Frees the slots, which are live and distinct.
     void remove(const Slot* slots, std::size_t n);
     /// The same ids without gaps: slot i has what old_slots[i] had, for all live slots.

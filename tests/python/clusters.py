@@ -14,6 +14,14 @@ def clustered(rng, n, dim, centres=40):
     return middle[rng.integers(0, centres, n)] + offsets + noise
 
 
+def assert_same(a, b, queries):
+    """The same ids in the same order, and the same answers."""
+    assert a.ids.tolist() == b.ids.tolist()
+    one, two = a.search(queries, nprobe=8), b.search(queries, nprobe=8)
+    np.testing.assert_array_equal(one.ids, two.ids)
+    np.testing.assert_array_equal(one.distances, two.distances)
+
+
 def recall(hits, vectors, queries, metric, k=10, allowed=None):
     truth = exact_distances(vectors, queries, metric)
     if allowed is not None:

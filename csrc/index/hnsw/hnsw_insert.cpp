@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/reserve.h"
 #include "core/thread_pool.h"
 #include "index/hnsw/bulk_build.h"
 #include "index/hnsw/close_links.h"
@@ -130,7 +131,7 @@ std::vector<Slot> HnswIndex::take_nodes(std::size_t n) {
                             graph_.unused.end());
     nodes.resize(n);
     for (std::size_t i = reused; i < n; ++i) nodes[i] = static_cast<Slot>(old + i - reused);
-    graph_.unused.reserve(old + n);
+    reserve_more(graph_.unused, n);  // for give_back
     graph_.resize(old + n - reused);
     graph_.unused.resize(graph_.unused.size() - reused);
     return nodes;

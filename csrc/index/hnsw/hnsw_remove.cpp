@@ -3,6 +3,7 @@
 #include <new>
 #include <utility>
 
+#include "core/reserve.h"
 #include "core/thread_pool.h"
 #include "index/hnsw/connect.h"
 #include "index/hnsw/hnsw_index.h"
@@ -28,7 +29,7 @@ void HnswIndex::remove_slots(const Slot* slots, std::size_t n, const Run& run) {
         built_ = unconnected_ = 0;
         return;
     }
-    graph_.unused.reserve(graph_.size());
+    if (!graph_.linked) reserve_more(graph_.unused, n);
     for (std::size_t i = 0; i < n; ++i) {
         const Slot node = node_of_[slots[i]];
         node_of_[slots[i]] = no_slot;

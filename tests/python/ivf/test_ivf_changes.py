@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from clusters import clustered, recall
+from clusters import assert_same, clustered, recall
 
 import nearfield as nf
 
@@ -21,18 +21,11 @@ def made(vectors, threads=0, **options):
     return index
 
 
-def same(a, b, queries):
-    assert a.ids.tolist() == b.ids.tolist()
-    one, two = a.search(queries, nprobe=8), b.search(queries, nprobe=8)
-    np.testing.assert_array_equal(one.ids, two.ids)
-    np.testing.assert_array_equal(one.distances, two.distances)
-
-
 @pytest.mark.parametrize(("codes", "bits"), [("rabitq", 4), ("rabitq", 5), ("pq", 4)])
 def test_the_number_of_threads_changes_nothing(codes, bits, vectors):
     options = {"codes": codes, "bits": bits, "rerank": None, "opq": codes == "pq"}
     one, many = made(vectors, 1, **options), made(vectors, 3, **options)
-    same(one, many, vectors[:50])
+    assert_same(one, many, vectors[:50])
     np.testing.assert_array_equal(one.get(one.ids), many.get(many.ids))
 
 
@@ -48,7 +41,7 @@ def test_adding_in_parts_finds_the_same(vectors):
     for begin in range(0, N, 700):
         parts.add(vectors[begin : begin + 700])
     parts.validate()
-    same(whole, parts, vectors[:50])
+    assert_same(whole, parts, vectors[:50])
 
 
 @pytest.mark.parametrize("rerank", ["float16", None])
@@ -142,7 +135,7 @@ def test_an_interrupted_addition_leaves_the_index_as_it_was(vectors):
         index.add(more, progress=stop)
     index.validate()
     assert len(index) == N
-    same(index, made(vectors), vectors[:50])
+    assert_same(index, made(vectors), vectors[:50])
     index.add(vectors[:10])
     index.validate()
 
@@ -158,7 +151,7 @@ def test_vectors_come_in_pieces_from_iterators_and_files(vectors, tmp_path):
         limit = None if rows is not mapped else 4 * DIM * 500
         ids = index.add(rows, max_memory=limit, progress=lambda done, total: seen.append(done))
         assert ids.tolist() == list(range(N))
-        same(index, whole, vectors[:50])
+        assert_same(index, whole, vectors[:50])
     assert seen[-6:] == [500, 1000, 1500, 2000, 2500, 3000]
 
 

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from clusters import clustered, recall
+from clusters import assert_same, clustered, recall
 from oracle import exact_distances
 
 import nearfield as nf
@@ -22,13 +22,6 @@ def made(vectors, metric="l2", threads=0, **options):
     index.train(vectors, threads=threads)
     index.add(vectors, threads=threads)
     return index
-
-
-def same(a, b, queries):
-    assert a.ids.tolist() == b.ids.tolist()
-    one, two = a.search(queries, nprobe=8), b.search(queries, nprobe=8)
-    np.testing.assert_array_equal(one.ids, two.ids)
-    np.testing.assert_array_equal(one.distances, two.distances)
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine", "dot"])
@@ -73,7 +66,7 @@ def test_neither_threads_nor_pieces_change_anything(vectors, tmp_path):
         parts.add(vectors[begin : begin + 701])
     for index in (one, parts):
         index.validate()
-        same(whole, index, vectors[:50])
+        assert_same(whole, index, vectors[:50])
     whole.save(tmp_path / "a.nf")
     parts.save(tmp_path / "b.nf")
     assert (tmp_path / "a.nf").read_bytes() == (tmp_path / "b.nf").read_bytes()
@@ -112,7 +105,7 @@ def test_an_interrupted_addition_leaves_neither(vectors):
     with pytest.raises(KeyboardInterrupt):
         index.add(np.repeat(vectors, 20, axis=0), progress=stop)
     index.validate()
-    same(index, made(vectors), vectors[:50])
+    assert_same(index, made(vectors), vectors[:50])
 
 
 @pytest.mark.parametrize("share", [0.002, 0.3])

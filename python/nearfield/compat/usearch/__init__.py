@@ -15,9 +15,10 @@ graph in it. It differs in that
 - there are no joins, clusters, metrics of one's own or progress callbacks.
 """
 
-from nearfield.compat.usearch.index import Index, search
+from nearfield.compat.usearch.index import Index
 from nearfield.compat.usearch.kinds import MetricKind, ScalarKind
 from nearfield.compat.usearch.matches import BatchMatches, Match, Matches
+from nearfield.compat.usearch.matrix_search import search
 
 __all__ = [
     "BatchMatches",
