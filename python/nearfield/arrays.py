@@ -57,7 +57,7 @@ def _as_numpy(values: Any, name: str) -> NDArray[Any]:
         from nearfield import columns
 
         return columns.as_numpy(values, name)
-    if hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
+    if hasattr(values, "__dlpack__") and (_device(values) not in _ON_CPU or not _own(values)):
         return _from_dlpack(values, name)
     if isinstance(values, (list, tuple)) and values and hasattr(values[0], "detach"):
         return _stack(values, name)
@@ -76,13 +76,25 @@ def _from_torch(tensor: Any) -> NDArray[Any]:
     return np.asarray(tensor.numpy())
 
 
+def _own(values: Any) -> bool:
+    """Whether it makes a numpy array of itself; some, as CuPy, say so and raise."""
+    return hasattr(values, "__array__")
+
+
+def _device(values: Any) -> int:
+    there = getattr(values, "__dlpack_device__", None)
+    return int(there()[0]) if there else _ON_CPU[0]
+
+
 def _from_dlpack(values: Any, name: str) -> NDArray[Any]:
-    device = int(values.__dlpack_device__()[0])
+    device = _device(values)
     if device in _ON_CPU:
         return np.from_dlpack(values)
     try:
         return np.from_dlpack(values, device="cpu", copy=True)
     except (TypeError, ValueError, BufferError, RuntimeError):  # numpy < 2.1, or the exporter
+        if _own(values):
+            return np.asarray(values)
         raise TypeError(
             f"{name} must be in memory of the CPU, got DLPack device type {device}, which its "
             "library does not copy; do that first"

@@ -65,7 +65,7 @@ def load(name: str | Any, settings: Settings) -> Loaded:
     weights = _weights_hash(sentence)  # of the stored precision, before any conversion
     dtype = settings.dtype
     if dtype == "auto":
-        half = device == "cuda" and torch.cuda.is_bf16_supported()
+        half = device.startswith("cuda") and torch.cuda.is_bf16_supported()
         dtype = "bfloat16" if half else "float32"
     sentence.to(device=device, dtype=getattr(torch, dtype)).train(False)
     transformer = getattr(sentence, "transformers_model", None)

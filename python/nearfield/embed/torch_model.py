@@ -71,7 +71,7 @@ class TorchModel:
 
     @property
     def device(self) -> str:
-        """Where the model runs: "cpu", "cuda" or "mps"."""
+        """Where the model runs: "cpu", "cuda", "cuda:1" or "mps", as asked for."""
         return self._loaded.device
 
     def encode(self, texts: Sequence[str], work: Work) -> Iterator[Batch]:
@@ -168,7 +168,7 @@ class TorchModel:
         import torch
 
         ids = encoded["input_ids"]
-        budget = work.token_budget or _BUDGET.get(self.device, 4096)
+        budget = work.token_budget or _BUDGET[self.device.partition(":")[0]]
         last_alone = set(weights) == {self.layers}
         for rows in by_tokens([len(row) for row in ids], budget, work.batch_size):
             inputs = {"input_ids": _padded(ids, rows, self._loaded.pad_id)}

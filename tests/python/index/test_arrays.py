@@ -1,6 +1,8 @@
 """Vectors come from anywhere: whatever holds numbers in rows is taken, and says what it lacks."""
 
 import array
+import contextlib
+import importlib
 import sys
 
 import numpy as np
@@ -145,6 +147,50 @@ def test_a_tensor_on_a_device_is_copied_from_it():
     assert Tensor.copies == 1
     assert is_rows(Tensor("cpu"))
     assert Tensor.copies == 1
+
+
+def test_an_array_on_a_device_that_will_not_become_numpy_s_is_copied_through_dlpack():
+    class OnDevice:
+        """Has of CuPy's interface what matters: `__array__` that always raises."""
+
+        def __array__(self, *args, **kwargs):
+            raise TypeError("implicit conversion is not allowed")
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+        def __dlpack__(self, *, dl_device, copy, **kwargs):
+            assert dl_device == (1, 0) and copy
+            return ROWS.copy().__dlpack__()
+
+    class Older(OnDevice):
+        """Has of an older JAX's: no copy through DLPack, but a numpy array of itself."""
+
+        def __array__(self, *args, **kwargs):
+            return ROWS
+
+        def __dlpack__(self, **kwargs):
+            raise BufferError
+
+    assert is_rows(Older())
+    if np.lib.NumpyVersion(np.__version__) >= "2.1.0":
+        assert is_rows(OnDevice())
+
+
+def test_arrays_on_a_gpu_are_taken():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    tensor = torch.tensor(ROWS, device="cuda")
+    made = [tensor, tensor.half(), tensor.bfloat16(), list(tensor)]
+    for library, make in (("cupy", "asarray"), ("jax.numpy", "asarray")):
+        with contextlib.suppress(ImportError):
+            made.append(getattr(importlib.import_module(library), make)(ROWS))
+    for rows in made:
+        assert is_rows(rows)
+        index = nf.Flat(3, "l2")
+        index.add(rows)
+        assert index.search(rows[1], k=1).ids.tolist() == [1]
 
 
 def arrow_columns(pa):
