@@ -48,8 +48,9 @@ py::tuple state(const Index& index) {
             found = state.fields();
             for (const Section& section : state.sections()) {
                 Buffer values(section.bytes());
-                if (section.bytes() > 0)
-                    std::memcpy(values.data(), section.values, section.bytes());
+                const std::byte* const from = section.read(0, values.size(), values.data());
+                if (from != values.data() && values.size() > 0)
+                    std::memcpy(values.data(), from, values.size());
                 parts.push_back({section.name, section.element, std::move(values)});
             }
         });

@@ -1,6 +1,8 @@
 #include "core/state.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/error.h"
 
@@ -41,6 +43,31 @@ void StateWriter::word(std::string_view name, std::string_view value) {
 void StateWriter::array(std::string_view name, Element element, const void* values,
                         std::size_t count) {
     sections_.push_back({std::string(name), element, values, count});
+}
+
+void StateWriter::array(std::string_view name, Element element,
+                        std::vector<std::span<const std::byte>> parts) {
+    std::size_t bytes = 0;
+    for (const auto& part : parts) bytes += part.size();
+    sections_.push_back(
+        {std::string(name), element, nullptr, bytes / element_bytes(element), std::move(parts)});
+}
+
+const std::byte* Section::read(std::size_t begin, std::size_t n, std::byte* room) const {
+    if (parts.empty()) return static_cast<const std::byte*>(values) + begin;
+    std::byte* to = room;
+    for (std::size_t i = 0; n > 0; ++i) {
+        const std::size_t size = parts[i].size();
+        if (begin < size) {
+            const std::size_t taken = std::min(n, size - begin);
+            to = std::copy_n(parts[i].data() + begin, taken, to);
+            n -= taken;
+            begin = 0;
+        } else {
+            begin -= size;
+        }
+    }
+    return room;
 }
 
 const Field& StateReader::field(std::string_view name, Field::Type type) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -90,8 +91,12 @@ struct Section {
     Element element = Element::u8;
     const void* values = nullptr;
     std::size_t count = 0;
+    /// Where the values do not lie side by side: parts of them, in order; `values` is null.
+    std::vector<std::span<const std::byte>> parts{};
 
     std::size_t bytes() const { return count * element_bytes(element); }
+    /// Bytes [begin, begin + n): as they lie, or copied into `room` (n,).
+    const std::byte* read(std::size_t begin, std::size_t n, std::byte* room) const;
 };
 
 /// Collects a state. Arrays are borrowed: they must stay as they are until the state is written.
@@ -106,6 +111,9 @@ class StateWriter {
     void array(std::string_view name, const T* values, std::size_t count) {
         array(name, element_of<T>(), values, count);
     }
+    /// An array in parts.
+    void array(std::string_view name, Element element,
+               std::vector<std::span<const std::byte>> parts);
     /// Keeps the values itself.
     template <class T>
     void array(std::string_view name, std::vector<T> values) {

@@ -64,19 +64,20 @@ struct Tape {
 
 void write_section(const Section& section, const Entry& entry, std::vector<std::uint64_t>& sums,
                    Tape& tape, const Run& run) {
-    const auto* const data = static_cast<const std::byte*>(section.values);
     const Run quiet{run.threads, nullptr};
+    Buffer room(section.parts.empty() ? 0 : std::min<std::uint64_t>(entry.bytes, stretch));
     for (std::uint64_t begin = 0; begin < entry.bytes; begin += stretch) {
-        const std::uint64_t end = std::min<std::uint64_t>(entry.bytes, begin + stretch);
-        parallel_for(quiet, format::chunks(end - begin), 1,
+        const std::uint64_t n = std::min<std::uint64_t>(entry.bytes - begin, stretch);
+        const std::byte* const data = section.read(begin, n, room.data());
+        parallel_for(quiet, format::chunks(n), 1,
                      [&](std::size_t first, std::size_t last, std::size_t) {
                          for (std::size_t i = first; i < last; ++i) {
-                             const std::uint64_t at = begin + i * format::chunk;
-                             sums[entry.first_sum + at / format::chunk] =
-                                 xxh3(data + at, std::min<std::uint64_t>(format::chunk, end - at));
+                             const std::uint64_t at = i * format::chunk;
+                             sums[entry.first_sum + begin / format::chunk + i] =
+                                 xxh3(data + at, std::min<std::uint64_t>(format::chunk, n - at));
                          }
                      });
-        tape.append(data + begin, end - begin);
+        tape.append(data, n);
         if (run.tick) run.tick(tape.at, tape.at + 1);
     }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <span>
 
 #include "core/error.h"
 
@@ -139,34 +140,34 @@ std::size_t InvertedLists::entry_bytes() const {
 
 void InvertedLists::state(StateWriter& out) const {
     std::vector<std::uint32_t> sizes;
-    std::vector<std::uint8_t> codes, rest;
-    std::vector<Slot> slots;
-    const auto append = [](auto& to, const auto* from, std::size_t n) {
-        to.insert(to.end(), from, from + n);
-    };
-    std::size_t entries = 0;
-    for (const InvertedList& list : lists_) entries += list.size();
-    codes.reserve(code_bytes() - entries * codes_->row_bytes());
-    rest.reserve(entries * codes_->row_bytes());
-    for (const InvertedList& list : lists_) {
+    for (const InvertedList& list : lists_)
         sizes.push_back(static_cast<std::uint32_t>(list.size()));
-        append(codes, list.blocks.as<std::uint8_t>(), list.blocks.size());
-        append(rest, list.rows.as<std::uint8_t>(), list.rows.size());
-        append(slots, list.slots.data(), list.size());
-    }
     out.array("lists.sizes", std::move(sizes));
-    out.array("lists.codes", std::move(codes));
-    if (two_parts()) out.array("lists.rows", std::move(rest));
-    out.array("lists.slots", std::move(slots));
+    /// The bytes that `part` gives for every list.
+    const auto all = [&](const char* name, Element element, const auto& part) {
+        std::vector<std::span<const std::byte>> parts;
+        for (const InvertedList& list : lists_) parts.push_back(part(list));
+        out.array(name, element, std::move(parts));
+    };
+    const auto bytes_of = [](const auto& column) {
+        return std::as_bytes(std::span(column.data(), column.size()));
+    };
+    all("lists.codes", Element::u8,
+        [](const InvertedList& list) { return std::span(list.blocks.data(), list.blocks.size()); });
+    if (two_parts())
+        all("lists.rows", Element::u8,
+            [](const InvertedList& list) { return std::span(list.rows.data(), list.rows.size()); });
+    all("lists.slots", Element::u32,
+        [&](const InvertedList& list) { return bytes_of(list.slots); });
     const InvertedList none;
     each_factor(none, [&](auto&, auto factor, const char* name) {
-        std::vector<std::uint16_t> all;
-        all.reserve(entries);
-        for (const InvertedList& list : lists_)
+        all(name, Element::u16, [&](const InvertedList& list) {
+            std::span<const std::byte> part;
             each_factor(list, [&](auto& column, auto which, auto) {
-                if (which == factor) append(all, column.data(), column.size());
+                if (which == factor) part = bytes_of(column);
             });
-        out.array(name, std::move(all));
+            return part;
+        });
     });
 }
 

@@ -54,8 +54,7 @@ class InvertedLists {
     std::size_t code_bytes() const;
     std::size_t entry_bytes() const;
 
-    /// All lists one after the other: codes are copied for that, so saving takes their memory
-    /// twice.
+    /// All lists one after the other.
     void state(StateWriter& out) const;
     /// Lists that view what was read, until they change. Throws CorruptIndex unless they have
     /// `entries` in all.
