@@ -11,6 +11,7 @@
 #include "core/thread_pool.h"
 #include "index/ivf/ivf_worker.h"
 #include "quantize/kmeans.h"
+#include "quantize/seeding.h"
 
 namespace nearfield {
 namespace {
@@ -29,6 +30,34 @@ std::size_t checked_nprobe(std::size_t nprobe) {
     require(nprobe >= 1 && nprobe <= IvfParams::max_nlist, "nprobe must be in 1..",
             IvfParams::max_nlist, ", got ", nprobe);
     return nprobe;
+}
+
+/// The rows, or `most` of them copied.
+MatrixView draw(const MatrixView& rows, std::size_t most, std::uint64_t seed,
+                std::vector<float>& copies) {
+    if (rows.rows <= most) return rows;
+    Random random(mix(seed));
+    copies.resize(most * rows.dim);
+    float* to = copies.data();
+    for (const Slot i : sample_slots(rows.rows, most, random))
+        to = std::copy_n(rows.row(i), rows.dim, to);
+    return {copies.data(), most, rows.dim};
+}
+
+/// Of most_residuals rows, in the frame, what they add to their centroids.
+std::vector<float> some_residuals(const MatrixView& rows, const std::vector<float>& centroids,
+                                  const Run& run) {
+    const std::size_t dim = rows.dim, step = (rows.rows + most_residuals - 1) / most_residuals,
+                      m = (rows.rows + step - 1) / step;
+    std::vector<float> residuals(m * dim);
+    for (std::size_t i = 0; i < m; ++i) std::copy_n(rows.row(i * step), dim, &residuals[i * dim]);
+    const ListFinder finder(centroids, dim, true, Run{run.threads, nullptr});
+    std::vector<Slot> lists(m);
+    finder.assign({residuals.data(), m, dim}, lists.data(), run);
+    for (std::size_t i = 0; i < m; ++i)
+        for (std::size_t j = 0; j < dim; ++j)
+            residuals[i * dim + j] -= centroids[lists[i] * dim + j];
+    return residuals;
 }
 
 const IvfParams& checked(const IvfParams& params) {
@@ -92,42 +121,38 @@ void IvfIndex::train(const MatrixView& sample, const Run& run) {
     require(ids_map().size() == 0, "train() must come before add(), got an index of ",
             ids_map().size(), " vectors");
     require(sample.rows >= 1, "sample must have at least one row, got none");
-    const std::size_t dim = space_.dim(), n = sample.rows;
-    const std::size_t k = params_.nlist != 0 ? params_.nlist : std::min(n, default_nlist(n));
-    require(k <= n, "nlist must be at most the number of training vectors (", n, "), got ", k);
+    const std::size_t k =
+        params_.nlist != 0 ? params_.nlist : std::min(sample.rows, default_nlist(sample.rows));
+    require(k <= sample.rows, "nlist must be at most the number of training vectors (", sample.rows,
+            "), got ", k);
     require(!params_.soar || k > 1, "nlist must be at least 2 with soar, got ", k);
-
-    std::vector<float> scratch;
-    const MatrixView ready = space_.prepare(sample, scratch);
-    ResidualCodes codes(dim, space_.metric(), params_.codes);
-    codes.frame().train(ready);
-    std::vector<float> rows(n * dim);
-    const Run quiet{run.threads, nullptr};
-    codes.apply(ready, rows.data(), quiet);
 
     KMeansParams kmeans_params;
     kmeans_params.k = k;
     kmeans_params.max_iterations = 12;
     kmeans_params.init = KMeansInit::sample;
     kmeans_params.seed = params_.codes.seed;
+    std::vector<float> drawn, scratch;
+    const MatrixView ready =
+        space_.prepare(draw(sample, std::max(kmeans_params.sample_per_centroid * k, most_residuals),
+                            params_.codes.seed, drawn),
+                       scratch);
+    const std::size_t dim = space_.dim(), n = ready.rows;
+    ResidualCodes codes(dim, space_.metric(), params_.codes);
+    codes.frame().train(ready);
+    std::vector<float> rows(n * dim);
+    const Run quiet{run.threads, nullptr};
+    codes.apply(ready, rows.data(), quiet);
+
     KMeans kmeans(kmeans_params);
     kmeans.train({rows.data(), n, dim}, run);
     const float* const found = kmeans.centroids().data;
     std::vector<float> centroids(found, found + k * dim);
 
-    const std::size_t step = (n + most_residuals - 1) / most_residuals, m = (n + step - 1) / step;
-    std::vector<float> residuals(m * dim);
-    for (std::size_t i = 0; i < m; ++i)
-        std::copy_n(&rows[i * step * dim], dim, &residuals[i * dim]);
-    {
-        const ListFinder finder(centroids, dim, codes.norms(), quiet);
-        std::vector<Slot> lists(m);
-        finder.assign({residuals.data(), m, dim}, lists.data(), run);
-        for (std::size_t i = 0; i < m; ++i)
-            for (std::size_t j = 0; j < dim; ++j)
-                residuals[i * dim + j] -= centroids[lists[i] * dim + j];
+    if (params_.codes.kind == CodeKind::product) {  // those of RaBitQ have nothing to learn
+        std::vector<float> residuals = some_residuals({rows.data(), n, dim}, centroids, run);
+        codes.train(residuals, centroids, run);
     }
-    codes.train(residuals, centroids, run);
     codes_ = std::move(codes);
     std::vector<std::uint32_t> groups = group_lists(centroids, dim, params_.codes.seed, quiet);
     finder_.emplace(std::move(centroids), dim, codes_.norms(), quiet, std::move(groups));
