@@ -50,6 +50,8 @@ class BlockCodes {
     virtual void pack_row(const std::uint8_t*, std::byte*) const {}
     /// Adds to what unpack() gives.
     virtual void unpack_row(const std::byte*, std::uint8_t*) const {}
+    /// The beginning of a first part may be summed by itself: so many values. 0: it may not.
+    virtual std::size_t head_dims() const { return 0; }
 
     struct Query {
         const float* values = nullptr;  // (dim,)
@@ -63,6 +65,7 @@ class BlockCodes {
         std::int32_t shift = 0;
         float rest_unit = 0;  // where codes have two parts, of what the second adds
         std::int32_t rest_shift = 0;
+        std::int32_t head_shift = 0;  // instead of `shift`, for sums of heads
     };
     /// Bytes of a prepared query.
     virtual std::size_t query_bytes() const = 0;
@@ -77,6 +80,14 @@ class BlockCodes {
     virtual void scan(const std::byte* queries, std::size_t m, const std::byte* blocks,
                       std::size_t n, std::int32_t* sums, std::size_t stride,
                       Scratch& scratch) const = 0;
+    /// Of first parts, or of their heads alone, for one query: sums[32 i + row] for n blocks that
+    /// lie `stride` bytes apart. `ahead` asks memory for those that follow.
+    struct FirstParts {
+        const std::byte* blocks;
+        std::size_t n, stride;
+        bool heads, ahead;
+    };
+    virtual void scan_first(const std::byte*, const FirstParts&, std::int32_t*) const {}
     /// products[i]: about q . y for the whole code of row places[i], i < n, where first[i] is what
     /// scan() gave for it.
     virtual void complete(const std::byte*, const Terms&, const std::byte*, const std::uint32_t*,

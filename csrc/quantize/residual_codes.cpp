@@ -24,6 +24,8 @@ constexpr float least_cosine = 0.2f;
 constexpr float missed_part[8] = {0.61f, 0.34f, 0.193f, 0.107f, 0.059f, 0.032f, 0.017f, 0.01f};
 // A first part rules out a row whose estimate is beyond what is wanted by so many deviations.
 constexpr float deviations = 1.5f;
+// The same for its head; this looks at rows that whole first parts would look at once more.
+constexpr float head_deviations = 3;
 
 /// One subspace for two dimensions where that divides dim, else the most below.
 std::size_t default_m(std::size_t dim) {
@@ -193,6 +195,22 @@ float ResidualCodes::reach(const Queries& queries, std::size_t i, float base) co
     const float norm2 = queries.int_terms[i].norm2;
     // Beside the code's own error there is that of a query of bytes.
     return deviations * std::sqrt(norms_ ? std::max(base, 0.0f) + 1e-3f * norm2 : norm2);
+}
+
+/// For a first part y of values +-1/2 and its head, d of D values, q . y is about D / d times the
+/// product of the heads. Over random rotations that is off by a deviation of
+/// |q| |y| sqrt(1/d - 1/D), and f q . y from q . r by f |q| |y| sqrt((1 - cos^2) / D): a cosine of
+/// 0.8 is usual, 0.71 is counted. Both go with the factor of the row, as |y| = sqrt(D) / 2 is that
+/// of all. What the head says of the centroid is not kept, so |q| counts where |q - c| is less.
+kernels::BoundQuery ResidualCodes::head_bound(const Queries& queries, std::size_t i,
+                                              float base) const {
+    const BlockCodes::Terms& terms = queries.terms[i];
+    const auto all = static_cast<float>(dim_), head = static_cast<float>(blocks_->head_dims());
+    const float length2 = std::max(queries.int_terms[i].norm2, norms_ ? base : 0.0f) * all / 4;
+    const float most = head_deviations * std::sqrt(length2 * (1 / head - 0.5f / all));
+    const float unit = terms.unit * all / head;
+    return {terms.head_shift - static_cast<std::int32_t>(std::min(most / unit, 1e9f)), unit, 0,
+            -base};
 }
 
 float ResidualCodes::missed() const {

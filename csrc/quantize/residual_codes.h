@@ -12,6 +12,7 @@
 #include "core/run.h"
 #include "core/state.h"
 #include "core/types.h"
+#include "kernels/kernels.h"
 #include "kernels/metric.h"
 #include "quantize/block_codes.h"
 #include "quantize/frame.h"
@@ -94,6 +95,9 @@ class ResidualCodes {
     /// What the errors of first parts are multiplied by, for a query and a list that is `base` away
     /// from it, so that hardly any estimate is off by more.
     float reach(const Queries& queries, std::size_t i, float base) const;
+    /// What estimates by the heads of first parts are made of, for select_bound(): lower bounds,
+    /// which need the factors of first parts and no errors.
+    kernels::BoundQuery head_bound(const Queries& queries, std::size_t i, float base) const;
     /// The part of a residual that its code misses, for Gaussian ones.
     float missed() const;
 

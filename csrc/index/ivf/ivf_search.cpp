@@ -13,8 +13,6 @@ namespace {
 
 // Queries that go through the lists together; the more, the more of them meet in a list.
 constexpr std::size_t queries_at_once = 1024;
-// Of those that meet in a list, so many are multiplied at a time.
-constexpr std::size_t queries_a_tile = 64;
 // Lists that every query opens first, so that the others find a tight threshold.
 constexpr std::size_t lists_first = 1;
 // Reading a vector at random takes as long as estimating so many in order.
@@ -38,7 +36,8 @@ IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, cons
       filter_(filter),
       counters_(params.counters),
       k_(params.k),
-      two_parts_(index.codes_.blocks().row_bytes() > 0) {
+      two_parts_(index.codes_.blocks().row_bytes() > 0),
+      heads_(index.codes_.blocks().head_dims() > 0) {
     const std::size_t nlist = index.finder_->size();
     nprobe_ = params.nprobe != 0 ? params.nprobe : std::min(nlist, index.params_.nprobe);
     require(nprobe_ <= nlist, "nprobe must be at most nlist (", nlist, "), got ", nprobe_);
@@ -61,17 +60,12 @@ IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, cons
               static_cast<double>(filter.count) * estimates_a_vector <= estimated;
 }
 
-void IvfIndex::Search::load_factors(Worker& worker, const InvertedList& entries, std::size_t first,
-                                    std::size_t n) const {
-    const auto load = [&](const Column<std::uint16_t>& factors, std::vector<float>& out) {
-        const std::uint16_t* const at = factors.data() + first;
-        kernels::kernels().from_f16(at, n, out.data());
-        // Those of the next rows: too few at a time for the CPU to see a stream.
-        if (first + n < entries.size()) kernels::prefetch_range(at + n, n * sizeof(*at));
-    };
-    load(two_parts_ ? entries.first_add : entries.add, worker.add);
-    load(two_parts_ ? entries.first_scale : entries.scale, worker.scale);
-    if (two_parts_) load(entries.first_error, worker.error);
+void IvfIndex::Search::load_factors(const Column<std::uint16_t>& factors, std::size_t first,
+                                    std::size_t n, std::vector<float>& out) const {
+    const std::uint16_t* const at = factors.data() + first;
+    kernels::kernels().from_f16(at, n, out.data());
+    // Those of the next rows: too few at a time for the CPU to see a stream.
+    if (first + n < factors.size()) kernels::prefetch_range(at + n, n * sizeof(*at));
 }
 
 std::size_t IvfIndex::Search::select(Worker& worker, std::size_t n, std::size_t i,
@@ -85,65 +79,6 @@ std::size_t IvfIndex::Search::select(Worker& worker, std::size_t n, std::size_t 
     return kernels::kernels().select_bound(worker.sums.as<std::int32_t>() + i * scan_rows, n,
                                            factors, bound, limit, worker.places.data(),
                                            worker.estimates.data());
-}
-
-/// The first parts rule out what is surely farther.
-void IvfIndex::Search::select_first(Worker& worker, const InvertedList& entries, std::size_t first,
-                                    std::size_t n, std::size_t i, const Worker::Visit& visit,
-                                    float limit) const {
-    const ResidualCodes& codes = index_.codes_;
-    const std::int32_t* const sums = worker.sums.as<std::int32_t>() + i * scan_rows;
-    const BlockCodes::Terms& terms = worker.queries.terms[visit.query];
-    const float* add = worker.add.data();
-    if (!codes.norms()) {
-        for (std::size_t j = 0; j < n; ++j) worker.pulled[j] = -visit.pull * worker.add[j];
-        add = worker.pulled.data();
-    }
-    const kernels::BoundRows factors{add, worker.scale.data(), worker.error.data()};
-    const kernels::BoundQuery bound{
-        terms.shift, terms.unit, codes.reach(worker.queries, visit.query, visit.base), -visit.base};
-    Worker::Pending& found = worker.fresh;
-    found.list = &entries;
-    found.visit = visit;
-    found.n = kernels::kernels().select_bound(sums, n, factors, bound, limit, found.places.data(),
-                                              worker.estimates.data());
-    const std::size_t bytes = codes.blocks().row_bytes();
-    for (std::size_t j = 0; j < found.n; ++j) {
-        found.sums[j] = sums[found.places[j]];
-        const std::size_t place = found.places[j] += static_cast<std::uint32_t>(first);
-        kernels::prefetch_range(entries.rows.data() + place * bytes, bytes);
-        kernels::prefetch(&entries.add[place]);
-        kernels::prefetch(&entries.scale[place]);
-    }
-}
-
-std::size_t IvfIndex::Search::complete(Worker& worker, float limit) const {
-    const Worker::Pending& pending = worker.pending;
-    const ResidualCodes& codes = index_.codes_;
-    const BlockCodes& blocks = codes.blocks();
-    const InvertedList& entries = *pending.list;
-    const Worker::Visit& visit = pending.visit;
-    blocks.complete(worker.queries.codes.data() + visit.query * blocks.query_bytes(),
-                    worker.queries.terms[visit.query], entries.rows.data(), pending.places.data(),
-                    pending.n, pending.sums.data(), worker.scan, worker.products.data());
-    worker.completed += pending.n;
-    for (std::size_t j = 0; j < pending.n; ++j) {
-        worker.halves[j] = entries.add[pending.places[j]];
-        worker.halves[scan_rows + j] = entries.scale[pending.places[j]];
-    }
-    const auto convert = kernels::kernels().from_f16;
-    convert(worker.halves.data(), pending.n, worker.pulled.data());
-    convert(worker.halves.data() + scan_rows, pending.n, worker.estimates.data());
-    const float pull = codes.norms() ? 1.0f : -visit.pull;
-    std::size_t found = 0;
-    for (std::size_t j = 0; j < pending.n; ++j) {
-        const float estimate =
-            visit.base + pull * worker.pulled[j] - worker.estimates[j] * worker.products[j];
-        worker.places[found] = pending.places[j];
-        worker.estimates[found] = estimate;
-        found += estimate <= limit;
-    }
-    return found;
 }
 
 /// Keeps the best of each query by estimate.
@@ -283,6 +218,7 @@ void IvfIndex::Search::reserve(Worker& worker, std::size_t m) const {
         pending->sums.resize(scan_rows);
     }
     worker.places.resize(scan_rows);
+    worker.heads.assign(m, {});
     const auto clear = [&](std::vector<NearestPool>& kept, std::size_t k) {
         if (!kept.empty() && kept[0].k() != k) kept.clear();
         for (std::size_t i = 0; i < std::min(m, kept.size()); ++i) kept[i].clear();
@@ -349,8 +285,8 @@ void IvfIndex::Search::report(Worker& worker) const {
             worker.scanned + worker.measured, worker.measured, worker.opened,
             worker.scanned * index_.codes_.blocks().block_bytes() / BlockCodes::block_rows +
                 worker.completed * index_.codes_.blocks().row_bytes() +
-                worker.measured * index_.vectors_.stride());
-    worker.scanned = worker.completed = worker.measured = worker.opened = 0;
+                worker.measured * index_.vectors_.stride() - worker.spared);
+    worker.scanned = worker.completed = worker.measured = worker.opened = worker.spared = 0;
 }
 
 void IvfIndex::search_rows(const MatrixView& queries, const SearchParams& params,

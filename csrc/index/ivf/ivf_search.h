@@ -43,17 +43,36 @@ class IvfIndex::Search {
     void report(Worker& worker) const;
 
   private:
-    /// Factors of entries [first, first + n) of a list: of first parts, where codes have two.
-    void load_factors(Worker& worker, const InvertedList& entries, std::size_t first,
-                      std::size_t n) const;
+    /// Factors of entries [first, first + n).
+    void load_factors(const Column<std::uint16_t>& factors, std::size_t first, std::size_t n,
+                      std::vector<float>& out) const;
     /// Places and estimates of the rows scanned, for the i-th visit, that are at most `limit` away;
     /// returns how many.
     std::size_t select(Worker& worker, std::size_t n, std::size_t i, const Worker::Visit& visit,
                        float limit) const;
-    /// Where codes have two parts: puts the rows that may be at most `limit` away into
-    /// worker.fresh, and asks for their second parts.
-    void select_first(Worker& worker, const InvertedList& entries, std::size_t first, std::size_t n,
-                      std::size_t i, const Worker::Visit& visit, float limit) const;
+    /// Entries [first, first + n) of a list whose codes have two parts.
+    struct Rows {
+        const InvertedList& entries;
+        std::size_t first, n;
+        bool by_head;  // else their first parts have been summed
+        bool ahead;    // nobody has read them yet
+    };
+    /// Whether the visit begins with the heads of first parts.
+    bool looks_at_heads(Worker& worker, const InvertedList& entries, const Worker::Visit& visit,
+                        float limit) const;
+    /// Puts those that may be at most `limit` away, by their first parts, into worker.fresh, and
+    /// asks for their second parts. `sums` (scan_rows,) of the first parts, or scratch.
+    void select_first(Worker& worker, const Rows& rows, const std::byte* query,
+                      const Worker::Visit& visit, std::int32_t* sums, float limit) const;
+    /// The blocks, 0 being the first of the rows, of which a head lets a row through, into
+    /// worker.places; returns how many.
+    std::size_t select_blocks(Worker& worker, const Rows& rows, const std::byte* query,
+                              const Worker::Visit& visit, const float* add, std::int32_t* sums,
+                              float limit) const;
+    /// Adds those rows of [begin, end) to worker.fresh that first parts let through; their sums are
+    /// given.
+    void keep_first(Worker& worker, const Rows& rows, const std::int32_t* sums, std::size_t begin,
+                    std::size_t end, const float* add, float limit) const;
     /// Places and estimates of the pending rows that are at most `limit` away.
     std::size_t complete(Worker& worker, float limit) const;
     template <class Sink>
@@ -77,7 +96,7 @@ class IvfIndex::Search {
     std::size_t kept_;  // entries of a query: those of as many vectors as there are candidates
     float limit_;       // how much farther than the nearest a list may be
     bool listed_ = false;
-    bool two_parts_;
+    bool two_parts_, heads_;
 };
 
 template <class Threshold, class Sink>
@@ -94,22 +113,37 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
     for (std::size_t first = 0; first < entries.size(); first += scan_rows) {
         const std::size_t rows = std::min(scan_rows, entries.size() - first);
         const std::size_t n_blocks = (rows + BlockCodes::block_rows - 1) / BlockCodes::block_rows;
-        load_factors(worker, entries, first, rows);
-        blocks.scan(queries, n,
-                    entries.blocks.data() + first / BlockCodes::block_rows * blocks.block_bytes(),
-                    n_blocks, worker.sums.as<std::int32_t>(), scan_rows, worker.scan);
-        for (std::size_t i = 0; i < n; ++i) {
-            const std::uint32_t query = visits[i].query;
-            if (two_parts_) {
-                select_first(worker, entries, first, rows, i, visits[i], threshold(query));
+        load_factors(two_parts_ ? entries.first_add : entries.add, first, rows, worker.add);
+        load_factors(two_parts_ ? entries.first_scale : entries.scale, first, rows, worker.scale);
+        worker.errors_loaded = false;
+        const std::byte* const at =
+            entries.blocks.data() + first / BlockCodes::block_rows * blocks.block_bytes();
+        auto* const sums = worker.sums.as<std::int32_t>();
+        if (two_parts_) {
+            for (std::size_t i = 0; i < n; ++i) {  // all at once, while the blocks are near
+                worker.by_head[i] =
+                    looks_at_heads(worker, entries, visits[i], threshold(visits[i].query));
+                if (!worker.by_head[i])
+                    blocks.scan_first(queries + i * bytes,
+                                      {at, n_blocks, blocks.block_bytes(), false, i == 0},
+                                      sums + i * scan_rows);
+            }
+            for (std::size_t i = 0; i < n; ++i) {
+                select_first(worker, {entries, first, rows, worker.by_head[i], i == 0},
+                             queries + i * bytes, visits[i], sums + i * scan_rows,
+                             threshold(visits[i].query));
                 settle(worker, threshold, sink);
                 std::swap(worker.pending, worker.fresh);
-            } else {
-                const std::size_t found = select(worker, rows, i, visits[i], threshold(query));
-                for (std::size_t j = 0; j < found; ++j)
-                    worker.places[j] += static_cast<std::uint32_t>(first);
-                give(worker, entries, query, found, sink);
             }
+            continue;
+        }
+        blocks.scan(queries, n, at, n_blocks, sums, scan_rows, worker.scan);
+        for (std::size_t i = 0; i < n; ++i) {
+            const std::uint32_t query = visits[i].query;
+            const std::size_t found = select(worker, rows, i, visits[i], threshold(query));
+            for (std::size_t j = 0; j < found; ++j)
+                worker.places[j] += static_cast<std::uint32_t>(first);
+            give(worker, entries, query, found, sink);
         }
     }
     worker.scanned += n * entries.size();

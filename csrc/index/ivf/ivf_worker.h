@@ -12,6 +12,8 @@ namespace nearfield {
 
 /// Rows scanned at a time: the sums of many queries with them stay in the second-level cache.
 inline constexpr std::size_t scan_rows = 256;
+/// Of the queries that meet in a list, so many are multiplied at a time.
+inline constexpr std::size_t queries_a_tile = 64;
 
 struct IvfIndex::Worker {
     explicit Worker(const IvfIndex& owner) {
@@ -22,6 +24,12 @@ struct IvfIndex::Worker {
     struct Visit {
         std::uint32_t query;
         float base, pull;
+    };
+
+    /// Whether a query looks at heads of first parts: where they rule out too little, it does
+    /// without for a while, each time longer.
+    struct Heads {
+        std::size_t pause = 0, left = 0;
     };
 
     /// Rows of a list that a query's first parts let through; their second parts are on their way
@@ -36,6 +44,8 @@ struct IvfIndex::Worker {
 
     std::unique_ptr<Scorer> scorer;
     Pending pending, fresh;
+    std::vector<Heads> heads;  // a query each
+    bool by_head[queries_a_tile] = {}, errors_loaded = false;
     ResidualCodes::Queries queries;
     ListFinder::Scratch ranking;
     BlockCodes::Scratch scan;
@@ -53,7 +63,7 @@ struct IvfIndex::Worker {
     std::vector<float> distances;
     std::vector<Neighbor> found;
     SlotSet met;
-    std::uint64_t scanned = 0, completed = 0, measured = 0, opened = 0;
+    std::uint64_t scanned = 0, completed = 0, measured = 0, opened = 0, spared = 0;
 };
 
 }  // namespace nearfield
