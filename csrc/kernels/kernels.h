@@ -14,6 +14,9 @@ namespace nearfield::kernels {
 enum class Scalar : std::uint8_t { f32, f16, bf16, i8, u8 };
 inline constexpr std::size_t n_scalars = 5;
 
+/// Where the rows of a call take so many bytes, functions for rows ask memory for them ahead of time.
+inline constexpr std::size_t streamed_bytes = std::size_t{64} << 10;
+
 /// Distances of one query to rows [0, n): rows start `stride` bytes apart, need no alignment.
 using RowsFn = void (*)(const void* query, const void* rows, std::size_t n, std::size_t dim,
                         std::size_t stride, float* distances);

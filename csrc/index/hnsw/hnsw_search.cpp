@@ -154,6 +154,7 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
         Walk walk = query.walk();
         walk.heads = bytes > cached_bytes ? 3 : 1;
         walk_one(graph_, beam, walk, ready);
+        query.fetch(beam);
         query.rank(*worker, beam, ready, k, out);
         return;
     }

@@ -77,7 +77,6 @@ template <class Kernel>
 /// In order, memory is requested early: int8 and float16 rows came 15-20 % faster for 2 KB, short
 /// float32 rows 10-15 % under dot and cosine for 1 KB; long ones lost 10 %. Rows that fit a cache
 /// are left alone.
-constexpr std::size_t stream_from = 64 * 1024;
 constexpr std::size_t long_row = 1024;
 
 template <class Kernel>
@@ -86,7 +85,7 @@ template <class Kernel>
     constexpr int group = Kernel::rows_at_once;
     const Byte* const first = static_cast<const Byte*>(base);
     const auto row = [&](std::size_t i) { return first + i * stride; };
-    const bool streaming = n * stride >= stream_from;
+    const bool streaming = n * stride >= streamed_bytes;
     const std::size_t ahead = streaming ? kernel.stream_ahead() : 0;
     std::size_t i = 0;
     if constexpr (Kernel::one_long_row) {
