@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from peers import EF, Problem, Variant, file_bytes, sweep
 
 DISTRIBUTION = "rabitqlib"
+LEAST_DIM = 64  # it refuses fewer; zeros change no distance
 
 
 def variants(problem: Problem) -> list[Variant]:
@@ -35,12 +38,14 @@ class Index:
         import rabitqlib
 
         metric = "ip" if problem.metric == "dot" else "l2"
+        dim = max(problem.dim, LEAST_DIM)
+        vectors = self._padded(vectors)
         if kind == "Symqg":
-            self.index = rabitqlib.SymqgIndex(problem.dim, build["degree"], metric, build["bits"])
+            self.index = rabitqlib.SymqgIndex(dim, build["degree"], metric, build["bits"])
             self.index.build(vectors, 400, num_threads=threads)
             return
         clusters = rabitqlib.RaBitQKMeans(
-            problem.dim,
+            dim,
             build["nlist"],
             num_threads=threads,
             seed=42,
@@ -48,23 +53,26 @@ class Index:
         )
         clusters.train(vectors)
         if kind == "Ivf":
-            self.index = rabitqlib.IvfIndex(
-                problem.dim, problem.n, build["nlist"], build["nbits"], metric
-            )
+            self.index = rabitqlib.IvfIndex(dim, problem.n, build["nlist"], build["nbits"], metric)
         else:
-            self.index = rabitqlib.HnswIndex(
-                problem.dim, problem.n, 16, 200, build["nbits"], metric
-            )
+            self.index = rabitqlib.HnswIndex(dim, problem.n, 16, 200, build["nbits"], metric)
         self.index.build(vectors, clusters.centroids, clusters.assignments, num_threads=threads)
 
     def set(self, threads: int, **setting: Any) -> None:
         self.setting = {"num_threads": threads, **setting}
 
     def search(self, queries: Any, k: int) -> Any:
-        return self.index.search(queries, k, **self.setting)[0]
+        return self.index.search(self._padded(queries), k, **self.setting)[0]
 
     def search_one(self, query: Any, k: int) -> Any:
-        return self.index.search(query[None], k, **self.setting)[0][0]
+        return self.index.search(self._padded(query[None]), k, **self.setting)[0][0]
+
+    def _padded(self, vectors: Any) -> Any:
+        if vectors.shape[1] >= LEAST_DIM:
+            return vectors
+        padded = np.zeros((len(vectors), LEAST_DIM), np.float32)
+        padded[:, : vectors.shape[1]] = vectors
+        return padded
 
     def bytes(self, folder: Path) -> int:
         self.index.save(str(folder / "index"))
