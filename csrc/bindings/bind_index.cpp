@@ -172,19 +172,14 @@ py::dict stats(const Index& index) {
     return out;
 }
 
-/// Adds a few rows at a time, so that no search waits long.
 void append(FlatIndex& index, const FloatArray& vectors, const IdArray& ids) {
-    constexpr std::size_t piece = 16;
     require(vectors.ndim() == 2 && ids.ndim() == 1 && vectors.shape(0) == ids.shape(0),
             "vectors must be 2-D, with one id a row");
     const auto n = static_cast<std::size_t>(vectors.shape(0));
     const MatrixView view{vectors.data(), n, static_cast<std::size_t>(vectors.shape(1))};
     const Id* in = ids.data();
     const py::gil_scoped_release unlocked;
-    index.make_room(n, 0);
-    Id given[piece];
-    for (std::size_t i = 0; i < n; i += piece)
-        index.add(view.slice(i, std::min(n, i + piece)), in + i, given, Run{1, nullptr});
+    index.append(view, in, Run{1, nullptr});
 }
 
 std::unique_ptr<FlatIndex> make_flat(std::size_t dim, const char* metric, const std::string& dtype,
@@ -275,6 +270,7 @@ void bind_index(py::module_& m) {
         .def(py::init(&make_flat), py::arg("dim"), py::arg("metric"), py::arg("dtype"),
              py::arg("prefilter"))
         .def("append", &append, py::arg("vectors"), py::arg("ids"))
+        .def("skim", &FlatIndex::skim)
         .def("make_room", &FlatIndex::make_room, py::arg("n"), py::arg("ahead"),
              py::call_guard<py::gil_scoped_release>());
 }

@@ -31,7 +31,8 @@ std::vector<Asked> as_asked(const py::list& indexes, const py::list& filters) {
     return asked;
 }
 
-/// The k nearest of what all indexes give, ties going to the smaller id.
+/// The k nearest of what all indexes give, ties going to the smaller id. One query asks each for no
+/// more than can be nearer than what those before it gave.
 void search_all(const std::vector<Asked>& asked, const MatrixView& queries, std::size_t k,
                 const Run& run, Id* ids, float* distances) {
     const std::size_t total = queries.rows * k;
@@ -41,10 +42,18 @@ void search_all(const std::vector<Asked>& asked, const MatrixView& queries, std:
     std::vector<float> far(asked.size() * total);
     SearchParams params;
     params.k = k;
-    for (std::size_t i = 0; i < asked.size(); ++i)
+    std::vector<std::pair<float, Id>> best;
+    std::vector<float> nearest;
+    for (std::size_t i = 0; i < asked.size(); ++i) {
         asked[i].index->search(queries, params, asked[i].filter, &found[i * total], &far[i * total],
                                run);
-    std::vector<std::pair<float, Id>> best;
+        if (queries.rows > 1) continue;
+        nearest.insert(nearest.end(), &far[i * total], &far[i * total] + total);
+        std::nth_element(nearest.begin(), nearest.begin() + static_cast<std::ptrdiff_t>(k - 1),
+                         nearest.end());
+        nearest.resize(k);
+        params.limit = nearest.back();
+    }
     for (std::size_t query = 0; query < queries.rows; ++query) {
         best.clear();
         for (std::size_t i = 0; i < asked.size(); ++i)

@@ -29,9 +29,11 @@ class TopK {
         const bool first_time = worst_.slot == no_slot && kept_.size() >= k_;
         if (first_time || kept_.size() > k_ + k_ / 4) cut();
     }
-    void clear() {
+    /// Begins anew; what is farther than `limit` will not be kept.
+    void clear(float limit = infinity) {
         kept_.clear();
         worst_ = Neighbor{};
+        worst_.distance = limit;
     }
 
     /// Sorts and returns the nearest, at most k.

@@ -65,7 +65,13 @@ void Index::add(const MatrixView& vectors, const Id* ids, Id* ids_out, const Run
     check_writable();
     space_.check("vectors", vectors, run);
     const std::unique_lock lock(mutex_);
-    const std::size_t n = vectors.rows;
+    const std::vector<Slot> slots = begin_add(vectors.rows, ids, ids_out);
+    if (slots.empty()) return;
+    add_rows(vectors, slots.data(), run);
+    end_add(slots, ids_out);
+}
+
+std::vector<Slot> Index::begin_add(std::size_t n, const Id* ids, Id* ids_out) {
     if (ids) {
         check_distinct(ids, n);
         for (std::size_t i = 0; i < n; ++i)
@@ -79,12 +85,11 @@ void Index::add(const MatrixView& vectors, const Id* ids, Id* ids_out, const Run
     }
     require(ids_.size() + n <= max_slots, "an index must hold at most ", max_slots,
             " vectors, got ", ids_.size() + n);
-    if (n == 0) return;
-    const std::vector<Slot> slots = ids_.plan(n);
+    if (n == 0) return {};
+    std::vector<Slot> slots = ids_.plan(n);
     reserve_slots(std::max<std::size_t>(ids_.slots(), std::size_t{slots.back()} + 1));
     ids_.reserve(slots.data(), ids_out, n);
-    add_rows(vectors, slots.data(), run);
-    ids_.commit(slots.data(), ids_out, n);
+    return slots;
 }
 
 void Index::update(const Id* ids, const MatrixView& vectors, const Run& run) {

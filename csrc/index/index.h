@@ -59,6 +59,7 @@ struct SearchParams {
     std::size_t ef_search = 0;  // 0: the index's own; graphs only
     std::size_t nprobe = 0;     // 0: the index's own; inverted lists only
     Counters* counters = nullptr;
+    float limit = infinity;  // of distance: what is farther may be left out
 };
 
 /// Row i answers query i with found[lims[i]] .. found[lims[i + 1] - 1], nearest first.
@@ -156,6 +157,12 @@ class Index {
     void load_ids(StateReader& in) { ids_ = IdMap::from_state(in); }
     /// Throws ReadOnlyIndex. Every change calls it first.
     void check_writable() const;
+    /// The two ends of add(): what it checks and reserves for n rows, whose slots it gives, and
+    /// that they are there from now on. Writes the ids to `ids_out`.
+    std::vector<Slot> begin_add(std::size_t n, const Id* ids, Id* ids_out);
+    void end_add(const std::vector<Slot>& slots, const Id* ids) {
+        ids_.commit(slots.data(), ids, slots.size());
+    }
     /// For what a kind changes outside the calls above.
     std::unique_lock<std::shared_mutex> alone() { return std::unique_lock(mutex_); }
     std::shared_lock<std::shared_mutex> shared() const { return std::shared_lock(mutex_); }

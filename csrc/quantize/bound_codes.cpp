@@ -15,6 +15,8 @@ constexpr int zero_code = 128;  // codes are stored unsigned
 // is near the relative error of an int8 code of a rotated vector, 3.2 / (127 sqrt(12)).
 constexpr double query_share = 0.0075;
 constexpr double float_unit = 0x1.0p-23;
+// Where more than this share of rows is left by their signs, all codes are scanned instead.
+constexpr std::size_t sparse_share = 4;
 
 double norm(const float* values, std::size_t n) {
     double sum = 0;
@@ -63,6 +65,12 @@ void BoundCodes::reserve(std::size_t slots) {
     scale_.reserve(slots * sizeof(float));
     error_.reserve(slots * sizeof(float));
     codes_.reserve(slots * stride_);
+    if (signs_) signs_->reserve(slots);
+}
+
+void BoundCodes::touch(std::size_t slots) {
+    codes_.touch(slots * stride_);
+    if (signs_) signs_->touch(slots);
 }
 
 void BoundCodes::resize(std::size_t slots) {
@@ -71,6 +79,7 @@ void BoundCodes::resize(std::size_t slots) {
     add_.resize(slots * sizeof(float));
     scale_.resize(slots * sizeof(float));
     error_.resize(slots * sizeof(float));
+    if (signs_) signs_->resize(slots);
     size_ = slots;
 }
 
@@ -90,6 +99,7 @@ float BoundCodes::encode(Slot slot, const float* row) {
     // The rotation itself rounds; a millionth of the norm covers three rounds of it.
     error_.as<float>()[slot] =
         static_cast<float>((rounded.error + (query_share + 1e-6) * length) * 1.000001);
+    if (signs_) signs_->encode(slot, rotated.data(), length);
     return static_cast<float>(length * 1.000001);
 }
 
@@ -98,6 +108,7 @@ void BoundCodes::take(Slot slot, const BoundCodes& other, Slot from) {
     add_.as<float>()[slot] = other.add_.as<float>()[from];
     scale_.as<float>()[slot] = other.scale_.as<float>()[from];
     error_.as<float>()[slot] = other.error_.as<float>()[from];
+    if (signs_) signs_->take(slot, *other.signs_, from);
     cover(other.max_norm_);
 }
 
@@ -150,6 +161,16 @@ void BoundCodes::prepare(const MatrixView& queries, QueryBlock& block) const {
     }
 }
 
+void BoundCodes::prepare_one(const float* query, QueryBlock& block) const {
+    prepare({query, 1, dim_}, block);
+    if (!signs_) return;
+    std::vector<float> rotated(dim_);
+    rotation_.apply(query, rotated.data());
+    // The second parts of codes, which ask for a query of bytes, are not used.
+    signs_->prepare({rotated.data(), block.codes.as<std::int8_t>(), 0, 0}, norm(query, dim_),
+                    metric_.needs_norm ? 2.0f : 1.0f, block.terms[0].c, block.signs.emplace());
+}
+
 std::size_t BoundCodes::pick(const std::int32_t* dots, const kernels::BoundQuery& terms, Slot first,
                              std::size_t n, float threshold, Slot* slots, float* bounds) const {
     const kernels::BoundRows rows{add_.as<float>() + first, scale_.as<float>() + first,
@@ -162,11 +183,47 @@ std::size_t BoundCodes::pick(const std::int32_t* dots, const kernels::BoundQuery
 
 std::size_t BoundCodes::survivors(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
                                   float threshold, Slot* slots, float* bounds) const {
+    if (!block.signs || threshold == infinity)
+        return scan_codes(block, i, first, n, threshold, slots, bounds);
+    // What is still being appended shares a block of signs with the last rows: these go by codes.
+    const std::size_t whole = n / BlockCodes::block_rows * BlockCodes::block_rows;
+    const std::size_t found =
+        whole > 0 ? skim(block, first, whole, threshold, slots, bounds) : std::size_t{0};
+    if (whole == n) return found;
+    return found + scan_codes(block, i, first + static_cast<Slot>(whole), n - whole, threshold,
+                              slots + found, bounds + found);
+}
+
+std::size_t BoundCodes::scan_codes(const QueryBlock& block, std::size_t i, Slot first,
+                                   std::size_t n, float threshold, Slot* slots,
+                                   float* bounds) const {
     std::int32_t dots[max_scan];
     kernels::kernels().dot_u8_rows(block.codes.as<std::int8_t>() + i * code_dim_,
                                    codes_.as<std::uint8_t>() + std::size_t{first} * stride_, n,
                                    stride_, stride_, dots);
     return pick(dots, block.terms[i], first, n, threshold, slots, bounds);
+}
+
+std::size_t BoundCodes::skim(const QueryBlock& block, Slot first, std::size_t n, float threshold,
+                             Slot* slots, float* bounds) const {
+    const std::size_t left = signs_->survivors(*block.signs, first, n, add_.as<float>() + first,
+                                               threshold, slots, bounds);
+    if (left * sparse_share > n) return scan_codes(block, 0, first, n, threshold, slots, bounds);
+    std::int32_t dots[max_scan];
+    kernels::kernels().dot_u8_gather(block.codes.as<std::int8_t>(),
+                                     codes_.as<std::uint8_t>() + std::size_t{first} * stride_,
+                                     slots, left, stride_, stride_, dots);
+    const kernels::BoundQuery& terms = block.terms[0];
+    std::size_t found = 0;
+    for (std::size_t i = 0; i < left; ++i) {
+        const std::size_t row = std::size_t{first} + slots[i];
+        const auto dot = static_cast<float>(dots[i] - terms.shift);
+        bounds[found] = add_.as<float>()[row] - scale_.as<float>()[row] * terms.a * dot -
+                        error_.as<float>()[row] * terms.b - terms.c;
+        slots[found] = static_cast<Slot>(row);
+        found += bounds[found] <= threshold;
+    }
+    return found;
 }
 
 void BoundCodes::scan(const QueryBlock& block, Slot first, std::size_t n, Scratch& scratch) const {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/buffer.h"
@@ -11,6 +12,7 @@
 #include "core/types.h"
 #include "kernels/kernels.h"
 #include "quantize/rotation.h"
+#include "quantize/sign_codes.h"
 
 namespace nearfield {
 
@@ -22,10 +24,14 @@ class BoundCodes {
   public:
     BoundCodes(std::size_t dim, const kernels::MetricInfo& metric);
 
+    /// Keeps signs too, of codes that are encoded from now on; there must be none yet. Queries that
+    /// prepare_one() made ready then pass over nearly all rows by them, with the odds of SignCodes.
+    void keep_signs() { signs_.emplace(dim_); }
+    bool keeps_signs() const { return signs_.has_value(); }
     void resize(std::size_t slots);
     void reserve(std::size_t slots);
     /// See Buffer.
-    void touch(std::size_t slots) { codes_.touch(slots * stride_); }
+    void touch(std::size_t slots);
     std::size_t size() const { return size_; }
     /// `row` (dim,) as stored. Different slots may be encoded by different threads; the caller then
     /// passes the largest norm seen to cover().
@@ -36,7 +42,8 @@ class BoundCodes {
     /// Copies the code `from` of other codes of the same kind, and covers what they cover.
     void take(Slot slot, const BoundCodes& other, Slot from);
     std::size_t bytes() const {
-        return codes_.size() + add_.size() + scale_.size() + error_.size();
+        return codes_.size() + add_.size() + scale_.size() + error_.size() +
+               (signs_ ? signs_->bytes() : 0);
     }
     std::size_t code_bytes() const { return stride_; }
 
@@ -45,8 +52,11 @@ class BoundCodes {
         std::size_t n = 0;
         Buffer codes;  // (n, code_dim) int8
         std::vector<kernels::BoundQuery> terms;
+        std::optional<SignCodes::Query> signs;
     };
     void prepare(const MatrixView& queries, QueryBlock& block) const;
+    /// The same for one query (dim,), and its signs where they are kept.
+    void prepare_one(const float* query, QueryBlock& block) const;
 
     /// What one thread needs to scan for a whole block.
     struct Scratch {
@@ -70,6 +80,11 @@ class BoundCodes {
     static constexpr std::size_t max_scan = 256;
 
   private:
+    /// survivors() by signs first, of whole blocks of them.
+    std::size_t skim(const QueryBlock& block, Slot first, std::size_t n, float threshold,
+                     Slot* slots, float* bounds) const;
+    std::size_t scan_codes(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
+                           float threshold, Slot* slots, float* bounds) const;
     std::size_t pick(const std::int32_t* dots, const kernels::BoundQuery& terms, Slot first,
                      std::size_t n, float threshold, Slot* slots, float* bounds) const;
 
@@ -79,6 +94,7 @@ class BoundCodes {
     std::size_t size_ = 0;
     float max_norm_ = 0;
     Buffer codes_, add_, scale_, error_;
+    std::optional<SignCodes> signs_;
 };
 
 }  // namespace nearfield

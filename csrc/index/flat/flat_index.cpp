@@ -56,6 +56,42 @@ void FlatIndex::make_room(std::size_t n, std::size_t ahead) {
     if (codes_) codes_->touch(slots);
 }
 
+void FlatIndex::append(const MatrixView& rows_in, const Id* ids, const Run& run) {
+    check_writable();
+    space_.check("vectors", rows_in, run);
+    make_room(rows_in.rows, 0);
+    std::vector<Id> given(rows_in.rows);
+    std::vector<Slot> slots;
+    {
+        const auto lock = alone();
+        slots = begin_add(rows_in.rows, ids, given.data());
+        if (slots.empty()) return;
+        if (slots.front() < rows() || (!codes_ && wants_codes(store_.size()))) {
+            add_rows(rows_in, slots.data(), run);  // where searches read, too
+            end_add(slots, given.data());
+            return;
+        }
+    }
+    float norm = 0;
+    {
+        const auto lock = shared();
+        put(store_, rows_in, slots.data(), run);
+        if (codes_) norm = encode(*codes_, store_, slots.size(), slots.data(), run);
+    }
+    const auto lock = alone();
+    if (codes_) codes_->cover(norm);
+    end_add(slots, given.data());
+}
+
+void FlatIndex::skim() {
+    check_writable();
+    const auto lock = alone();
+    require(rows() == 0 && params_.prefilter == FlatParams::Prefilter::on,
+            "skim needs an empty index with the prefilter");
+    codes_.emplace(space_.dim(), space_.metric());
+    codes_->keep_signs();
+}
+
 void FlatIndex::put(VectorStore& store, const MatrixView& rows, const Slot* slots,
                     const Run& run) const {
     parallel_for(run, rows.rows, rows_a_piece,
@@ -67,8 +103,8 @@ void FlatIndex::put(VectorStore& store, const MatrixView& rows, const Slot* slot
                  });
 }
 
-void FlatIndex::encode(BoundCodes& codes, const VectorStore& store, std::size_t n,
-                       const Slot* slots, const Run& run) {
+float FlatIndex::encode(BoundCodes& codes, const VectorStore& store, std::size_t n,
+                        const Slot* slots, const Run& run) {
     std::vector<float> norms((n + rows_a_piece - 1) / rows_a_piece, 0.0f);
     parallel_for(run, n, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
         float& norm = norms[begin / rows_a_piece];
@@ -78,17 +114,17 @@ void FlatIndex::encode(BoundCodes& codes, const VectorStore& store, std::size_t 
                 std::max(norm, codes.encode(slot, reinterpret_cast<const float*>(store.row(slot))));
         }
     });
-    for (const float norm : norms) codes.cover(norm);
+    return norms.empty() ? 0.0f : *std::max_element(norms.begin(), norms.end());
 }
 
 void FlatIndex::add_rows(const MatrixView& rows, const Slot* slots, const Run& run) {
     put(store_, rows, slots, run);
     if (codes_) {
-        encode(*codes_, store_, rows.rows, slots, run);
+        codes_->cover(encode(*codes_, store_, rows.rows, slots, run));
     } else if (wants_codes(store_.size())) {
         BoundCodes fresh(space_.dim(), space_.metric());
         fresh.resize(store_.size());
-        encode(fresh, store_, store_.size(), nullptr, run);
+        fresh.cover(encode(fresh, store_, store_.size(), nullptr, run));
         codes_.emplace(std::move(fresh));
     }
 }
@@ -100,8 +136,9 @@ void FlatIndex::update_rows(const MatrixView& rows, const Slot* slots, const Run
     std::optional<BoundCodes> codes;
     if (codes_) {
         codes.emplace(space_.dim(), space_.metric());
+        if (codes_->keeps_signs()) codes->keep_signs();
         codes->resize(rows.rows);
-        encode(*codes, fresh, rows.rows, nullptr, run);
+        codes->cover(encode(*codes, fresh, rows.rows, nullptr, run));
     }
     // All or nothing: what may fail or be interrupted is done.
     for (std::size_t i = 0; i < rows.rows; ++i) {
@@ -122,7 +159,9 @@ void FlatIndex::get_row(Slot slot, float* out) const { store_.get(slot, out); }
 void FlatIndex::add_stats(Stats& stats) const {
     stats.words.emplace_back("kind", "flat");
     stats.words.emplace_back("dtype", dtype_name(store_.dtype()));
-    stats.words.emplace_back("prefilter", codes_ ? "int8" : "none");
+    stats.words.emplace_back("prefilter", !codes_                 ? "none"
+                                          : codes_->keeps_signs() ? "signs, int8"
+                                                                  : "int8");
     stats.bytes.emplace_back("vectors", store_.bytes());
     stats.bytes.emplace_back("codes", codes_ ? codes_->bytes() : 0);
 }

@@ -27,6 +27,13 @@ class FlatIndex final : public Index {
     /// Gets memory for n more rows, and reserves addresses for `ahead`, while searches go on: what
     /// the system takes to find pages would hold them up in add().
     void make_room(std::size_t n, std::size_t ahead);
+    /// As add(), but searches wait for the names of the rows alone, not while they are stored. No
+    /// other change may happen meanwhile.
+    void append(const MatrixView& rows, const Id* ids, const Run& run);
+    /// From now on single queries pass over rows by their signs before they look at codes: a row
+    /// of the answer is missed once in three million (SignCodes). For an empty index with the
+    /// prefilter; not saved.
+    void skim();
 
   protected:
     void reserve_slots(std::size_t slots) override;
@@ -51,8 +58,9 @@ class FlatIndex final : public Index {
     bool wants_codes(std::size_t slots) const;
     /// Rows 0 .. n - 1, or those of `slots`.
     void put(VectorStore& store, const MatrixView& rows, const Slot* slots, const Run& run) const;
-    static void encode(BoundCodes& codes, const VectorStore& store, std::size_t n,
-                       const Slot* slots, const Run& run);
+    /// Returns the norm that codes then have to cover.
+    static float encode(BoundCodes& codes, const VectorStore& store, std::size_t n,
+                        const Slot* slots, const Run& run);
 
     void search_one(const float* query, const SearchParams& params, const Filter& filter,
                     Neighbor* out, const Run& run) const;

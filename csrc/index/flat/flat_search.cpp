@@ -96,9 +96,12 @@ void FlatIndex::search_rows(const MatrixView& queries, const SearchParams& param
 void FlatIndex::search_one(const float* query, const SearchParams& params, const Filter& filter,
                            Neighbor* out, const Run& run) const {
     BoundCodes::QueryBlock block;
-    if (codes_) codes_->prepare({query, 1, space_.dim()}, block);
+    if (codes_) codes_->prepare_one(query, block);
     std::vector<Worker> workers = make_workers(run, params.k);
-    for (Worker& worker : workers) worker.scorer->set_query(query);
+    for (Worker& worker : workers) {
+        worker.scorer->set_query(query);
+        worker.best.clear(params.limit);
+    }
 
     parallel_for(run, rows(), rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t w) {
         Worker& worker = workers[w];

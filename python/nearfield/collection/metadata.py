@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 __all__ = [
@@ -20,6 +21,7 @@ MAX_DEPTH = 32
 
 _ABSENT = object()
 _PLAIN = frozenset((str, int, float, bool, type(None)))  # come back from JSON as they were
+_AS_JSON = {True: "true", False: "false", None: "null"}
 # json.dumps makes one of these each time.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict)
 
@@ -40,15 +42,36 @@ def as_json(metadata: Any, name: str) -> str | None:
         raise TypeError(f"{name} must be a dict or None, got {type(metadata).__name__}")
     if not metadata:
         return None
-    _check(metadata, name, 1)
-    try:
+    text = _plain_json(metadata) if type(metadata) is dict else None
+    if text is None:
+        _check(metadata, name, 1)
         text = _ENCODER.encode(metadata)
-        size = len(text.encode())
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
         raise ValueError(f"{name} must be valid Unicode, got a lone surrogate") from None
     if size > MAX_BYTES:
         raise ValueError(f"{name} must take at most {MAX_BYTES:,} bytes as JSON, got {size:,}")
     return text
+
+
+def _plain_json(metadata: dict[Any, Any]) -> str | None:
+    """What the encoder gives, where all values are texts, int64 and the like, in half its time."""
+    parts = []
+    for key, value in metadata.items():
+        kind = type(value)
+        if type(key) is not str:
+            return None
+        if kind is str:
+            told = encode_basestring(value)
+        elif kind is int and -(2**63) <= value < 2**63:
+            told = repr(value)
+        elif kind is bool or value is None:
+            told = _AS_JSON[value]
+        else:
+            return None
+        parts.append(f"{encode_basestring(key)}:{told}")
+    return f"{{{','.join(parts)}}}"
 
 
 def as_metadata(text: str | None) -> dict[str, Any]:

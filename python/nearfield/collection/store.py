@@ -193,8 +193,10 @@ class Store:
         dim, metric = self.settings.dim, self.settings.metric
         # Codes of all rows from the first on: making many at once would hold searches up.
         index = Flat(dim, metric, prefilter=True if dim >= 48 else None)
+        core: Any = index._core
+        if dim >= 48 and self.settings.index != "flat":  # whose answers are exact
+            core.skim()
         if self.settings.partition_by is None:  # many small tails want little memory
-            core: Any = index._core
             core.make_room(0, min(self.seal_rows, 1 << 16))  # beyond that growing costs little
         return index
 

@@ -66,7 +66,9 @@ class View:
         """Slots and distances of the k nearest, (nq, k), padded with -1 and +inf."""
         segments = [view for view in segments if view.live]
         if options.keys() == {"threads"} and all(view.segment.plain for view in segments):
-            asked = [(view.segment.index._core, view.filter(where, fields)) for view in segments]
+            # The index first: it is quick to tell how near rows of the tail must be.
+            ordered = sorted(segments, key=lambda view: not view.segment.sealed)
+            asked = [(view.segment.index._core, view.filter(where, fields)) for view in ordered]
             kept = [(core, rows) for core, rows in asked if rows is None or len(rows)]
             ids, distances = _core.search_together(
                 [core for core, _ in kept], [rows for _, rows in kept], queries, k, **options

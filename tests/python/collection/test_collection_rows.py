@@ -7,7 +7,7 @@ import pytest
 from collection_tools import DIM, LettersEncoder, ids_of, vectors_of
 
 import nearfield as nf
-from nearfield.collection import database
+from nearfield.collection import database, metadata
 
 
 def statements_of(docs, call):
@@ -207,3 +207,27 @@ def test_rows_that_are_not_shown_yet_are_in_no_answer(tmp_path):
         tail.append(np.arange(201, 301), vectors[200:], {})
         hits = docs.search(vectors[250], k=300)
         assert sorted(hit.id for hit in hits) == list(range(200))
+
+
+def test_plain_metadata_becomes_the_same_json_by_the_short_way():
+    plain = {
+        "": "",
+        'a"\n': 'b"\\\x1f é 한 \u2028',
+        "i": -(2**63),
+        "t": True,
+        "f": False,
+        "n": None,
+    }
+    assert metadata._plain_json(plain) == metadata._ENCODER.encode(plain)
+    for other in ({"x": 1.5}, {"x": 2**63}, {"x": [1]}, {"x": {}}, {1: "x"}):
+        assert metadata._plain_json(other) is None
+
+
+@pytest.mark.parametrize(("kind", "told"), [("hnsw", "signs, int8"), ("flat", "int8")])
+def test_a_tail_passes_over_rows_by_signs_unless_answers_must_be_exact(kind, told, tmp_path):
+    vectors = np.random.default_rng(4).standard_normal((300, 48), dtype=np.float32)
+    with nf.Collection(tmp_path / "c", dim=48, index=kind) as docs:
+        docs.add(ids=list(range(300)), vectors=vectors)
+        tail = docs._open.store.tails[None]
+        assert tail.index.stats()["prefilter"] == told
+        assert [docs.search(vector, k=1)[0].id for vector in vectors] == list(range(300))

@@ -1,0 +1,59 @@
+// One bit a dimension: a scan of a thirtieth of the bytes of float rows rules nearly all of them
+// out.
+#pragma once
+
+#include <cstddef>
+
+#include "core/buffer.h"
+#include "core/types.h"
+#include "kernels/kernels.h"
+#include "quantize/split_codes.h"
+
+namespace nearfield {
+
+/// The signs y of a vector x that was rotated at random, with f = |x|^2 / (x.y): f (y.q) estimates
+/// x.q with a deviation of |q| sqrt(f^2 |y|^2 - |x|^2) / sqrt(dim - 1) (RaBitQ: Gao & Long, SIGMOD
+/// 2024). Five deviations below the estimate is a bound that holds but for one row in three
+/// million; where q is x itself the estimate is exact.
+class SignCodes {
+  public:
+    explicit SignCodes(std::size_t dim);
+
+    void resize(std::size_t slots);
+    void reserve(std::size_t slots);
+    /// See Buffer.
+    void touch(std::size_t slots) { blocks_.touch(block_bytes(slots)); }
+    std::size_t bytes() const { return blocks_.size() + scale_.size() + error_.size(); }
+    /// `rotated` (dim,), of norm `length`. Different slots may be encoded by different threads.
+    void encode(Slot slot, const float* rotated, double length);
+    /// Copies the code `from` of others.
+    void take(Slot slot, const SignCodes& other, Slot from);
+
+    struct Query {
+        Buffer tables;
+        kernels::BoundQuery terms{};
+    };
+    /// `query` is rotated, of norm `length`. A bound is what BoundRows says, with `factor` products
+    /// and `constant` in it.
+    void prepare(const BlockCodes::Query& query, double length, float factor, float constant,
+                 Query& out) const;
+    /// Rows i of [0, n) from `first` on, a multiple of 32, whose bound is <= threshold, ascending;
+    /// n
+    /// <= max_scan. `add` (n,): what belongs to rows alone.
+    std::size_t survivors(const Query& query, Slot first, std::size_t n, const float* add,
+                          float threshold, std::uint32_t* rows, float* bounds) const;
+
+    static constexpr std::size_t max_scan = 256;
+
+  private:
+    std::size_t block_bytes(std::size_t slots) const;
+    /// The first byte of a slot's code; the others follow 32 bytes apart.
+    template <class Bytes>
+    auto lane(Bytes& blocks, Slot slot) const;
+
+    std::size_t dim_;
+    SplitCodes codes_;  // of which the first bits alone are used
+    Buffer blocks_, scale_, error_;
+};
+
+}  // namespace nearfield
