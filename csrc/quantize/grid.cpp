@@ -11,8 +11,11 @@ namespace {
 // Trans. Inf. Theory 1960); vectors that are not Gaussian want others nearby.
 constexpr std::array<float, max_grid_bits> best_step = {1.596f,  0.9957f, 0.5860f,  0.3352f,
                                                         0.1881f, 0.1041f, 0.05687f, 0.03076f};
-constexpr std::array<float, 5> tried = {0.8f, 0.9f, 1.0f, 1.12f, 1.3f};
-constexpr int rounds = 2;  // of moving single levels; a third changes the error by under 0.1 %
+// The best code of a vector is that of some step. From the usual one these are tried outwards while
+// the angle gets smaller, then those beside the best by these shares of it.
+constexpr std::array<float, 2> smaller = {0.9f, 0.8f};
+constexpr std::array<float, 4> larger = {1.12f, 1.3f, 1.5f, 1.75f};
+constexpr std::array<float, 2> beside = {0.06f, 0.03f};
 
 /// Four sums at once let it vectorise; the order is fixed.
 struct Sums {
@@ -45,27 +48,23 @@ GridFit measure(const float* values, std::size_t dim, float inverse_step, float 
 
 float squared_cosine(const GridFit& fit) { return fit.dot * fit.dot / fit.length2; }
 
-/// Moves single levels one up or down where that brings y closer in angle.
-void descend(const float* values, std::size_t dim, int bits, std::uint8_t* levels, GridFit& fit) {
-    const int top = (1 << bits) - 1;
-    const float half = static_cast<float>(top) / 2;
-    for (int round = 0; round < rounds; ++round) {
-        bool moved = false;
-        for (std::size_t i = 0; i < dim; ++i) {
-            const float y = static_cast<float>(levels[i]) - half;
-            // The scale that fits best says on which side of its level the value lies.
-            const float side = values[i] * fit.length2 > y * fit.dot ? 1.0f : -1.0f;
-            const int level = levels[i] + static_cast<int>(side);
-            if (level < 0 || level > top) continue;
-            const GridFit next{fit.dot + side * values[i], fit.length2 + 2 * side * y + 1};
-            if (next.dot * next.dot * fit.length2 <= fit.dot * fit.dot * next.length2) continue;
-            levels[i] = static_cast<std::uint8_t>(level);
-            fit = next;
-            moved = true;
-        }
-        if (!moved) break;
+/// The best of the steps tried for a vector.
+struct Search {
+    const float* values;
+    std::size_t dim;
+    float half, inverse_step = 1, best = -1;
+    GridFit fit{};
+
+    /// Whether that is the best so far.
+    bool attempt(float inverse) {
+        const GridFit found = measure(values, dim, inverse, half);
+        if (squared_cosine(found) <= best) return false;
+        best = squared_cosine(found);
+        inverse_step = inverse;
+        fit = found;
+        return true;
     }
-}
+};
 
 }  // namespace
 
@@ -79,21 +78,23 @@ GridFit fit_grid(const float* values, std::size_t dim, int bits, std::uint8_t* l
     }
     const float step =
         best_step[static_cast<std::size_t>(bits - 1)] * std::sqrt(norm2 / static_cast<float>(dim));
-    float inverse_step = 1 / step, best = -1;
-    GridFit fit;
-    for (const float factor : tried) {
-        const float inverse = 1 / (step * factor);
-        const GridFit found = measure(values, dim, inverse, half);
-        if (squared_cosine(found) <= best) continue;
-        best = squared_cosine(found);
-        inverse_step = inverse;
-        fit = found;
-        if (bits == 1) break;  // signs do not depend on the step
+    Search search{values, dim, half};
+    search.attempt(1 / step);
+    if (bits > 1) {  // signs do not depend on the step
+        const auto attempt = [&](float factor) { return search.attempt(1 / (step * factor)); };
+        if (attempt(smaller[0]))
+            (void)std::all_of(smaller.begin() + 1, smaller.end(), attempt);
+        else
+            (void)std::all_of(larger.begin(), larger.end(), attempt);
+        for (const float share : beside) {
+            const float centre = search.inverse_step;
+            if (!search.attempt(centre * (1 + share))) search.attempt(centre * (1 - share));
+        }
+        search.attempt(search.fit.length2 / search.fit.dot);  // the scale that suits the levels
     }
     for (std::size_t i = 0; i < dim; ++i)
-        levels[i] = static_cast<std::uint8_t>(level_of(values[i], inverse_step, half));
-    if (bits > 1) descend(values, dim, bits, levels, fit);
-    return fit;
+        levels[i] = static_cast<std::uint8_t>(level_of(values[i], search.inverse_step, half));
+    return search.fit;
 }
 
 }  // namespace nearfield

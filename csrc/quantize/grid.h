@@ -14,9 +14,9 @@ struct GridFit {
     float length2 = 0;  // |y|^2
 };
 
-/// Chooses levels (dim,) in 0..2^bits - 1 so that the cosine of values and y is large: the best of
-/// a few steps for all values, then single levels moved up or down (coordinate descent, as in SAQ,
-/// arXiv:2509.12086). All zeros give dot 0. Deterministic; the same on every instruction set.
+/// Chooses levels (dim,) in 0..2^bits - 1 so that the cosine of values and y is large: those of the
+/// best of some steps, as the code of least angle is that of one step for all values (Gao et al.,
+/// arXiv:2409.09913). All zeros give dot 0. Deterministic; the same on every instruction set.
 GridFit fit_grid(const float* values, std::size_t dim, int bits, std::uint8_t* levels);
 
 }  // namespace nearfield
