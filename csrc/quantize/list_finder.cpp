@@ -18,6 +18,7 @@ using kernels::Metric;
 using kernels::Scalar;
 
 constexpr std::size_t chunk = 256;  // lists ranked at a time
+constexpr std::size_t lanes = 8;    // sums side by side, so that compilers make vectors of them
 constexpr int zero_point = 128;     // of the centroids' unsigned bytes
 constexpr std::size_t matrix_from = 3;
 // From so many lists on, a search for them in two levels is quicker than comparing all.
@@ -30,9 +31,14 @@ constexpr std::size_t second_choices = 32;
 constexpr float second_weight = 2;
 
 float largest_magnitude(const float* values, std::size_t dim) {
-    float largest = 0;
-    for (std::size_t i = 0; i < dim; ++i) largest = std::max(largest, std::abs(values[i]));
-    return largest;
+    float largest[lanes] = {};
+    const std::size_t whole = dim / lanes * lanes;
+    for (std::size_t i = 0; i < whole; i += lanes)
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            largest[lane] = std::max(largest[lane], std::abs(values[i + lane]));
+    for (std::size_t i = whole; i < dim; ++i)
+        largest[0] = std::max(largest[0], std::abs(values[i]));
+    return *std::max_element(largest, largest + lanes);
 }
 
 void reserve(ListFinder::Scratch& scratch, std::size_t m) {
@@ -194,10 +200,14 @@ IntQuery ListFinder::encode(const float* values, std::int8_t* out) const {
     kernels::kernels().to_i8(values, dim_, usable ? 127 / largest : 0.0f, out);
     std::fill(out + dim_, out + width_, std::int8_t{0});
     IntQuery query{usable ? largest / 127 : 0.0f, 0, 0};
-    for (std::size_t i = 0; i < dim_; ++i) {
-        query.sum += out[i];
-        query.norm2 += values[i] * values[i];
-    }
+    float squares[lanes] = {};
+    const std::size_t whole = dim_ / lanes * lanes;
+    for (std::size_t i = 0; i < whole; i += lanes)
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            squares[lane] += values[i + lane] * values[i + lane];
+    for (std::size_t i = whole; i < dim_; ++i) squares[0] += values[i] * values[i];
+    for (const float square : squares) query.norm2 += square;
+    for (std::size_t i = 0; i < dim_; ++i) query.sum += out[i];
     return query;
 }
 
@@ -208,8 +218,12 @@ void ListFinder::merge(const std::int32_t* sums, const IntQuery& query, std::siz
                                     norms_ ? -query.norm2 : 0.0f};
     const std::size_t found = kernels::kernels().select_bound(
         sums, n, rows, bound, best.threshold(), scratch.slots.data(), scratch.bounds.data());
+    const float enough = best.threshold() == infinity
+                             ? enough_below(scratch.bounds.data(), found, best.k())
+                             : infinity;
     for (std::size_t j = 0; j < found; ++j)
-        best.offer({scratch.bounds[j], static_cast<Slot>(first) + scratch.slots[j]});
+        if (scratch.bounds[j] <= enough)
+            best.offer({scratch.bounds[j], static_cast<Slot>(first) + scratch.slots[j]});
     best.merge();
 }
 

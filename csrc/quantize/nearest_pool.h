@@ -1,6 +1,8 @@
 // The k nearest of a stream of estimates, sorted at any time without a branch on data.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -9,6 +11,21 @@
 #include "kernels/kernels.h"
 
 namespace nearfield {
+
+/// At least k of the n values are at most this: the largest of the least of k groups or more. What
+/// is beyond it need not be offered. +inf where there is no saying.
+inline float enough_below(const float* values, std::size_t n, std::size_t k) {
+    constexpr std::size_t most = 128;
+    const std::size_t groups = std::bit_ceil(std::max<std::size_t>(k, 4));
+    if (groups > most || groups > n) return infinity;
+    float least[most];
+    std::copy_n(values, groups, least);
+    for (std::size_t i = groups; i + groups <= n; i += groups)
+        for (std::size_t j = 0; j < groups; ++j)
+            least[j] = values[i + j] < least[j] ? values[i + j] : least[j];
+    return k == 1 ? *std::min_element(least, least + groups)
+                  : *std::max_element(least, least + groups);
+}
 
 /// As TopK, over the pool kernel, for slots below 2^31: what is offered waits until there are a
 /// few, and is then merged at once. Sorting by selection took a third of a search.

@@ -48,7 +48,7 @@ void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchP
                     if (of_[1].size() == 0 || of_[0][slot] == every[opened].slot)
                         worker->found.push_back({estimate, slot});
                 };
-                search.scan(*worker, every[opened].slot, &visit, 1, threshold, sink);
+                search.scan(*worker, every[opened].slot, &visit, 1, 0, threshold, sink);
                 search.settle(*worker, threshold, sink);
             }
             const std::size_t before = out[q].size();

@@ -81,11 +81,22 @@ std::size_t IvfIndex::Search::select(Worker& worker, std::size_t n, std::size_t 
                                            worker.estimates.data());
 }
 
+std::size_t IvfIndex::Search::keep_enough(Worker& worker, std::size_t n, std::size_t k) const {
+    const float limit = enough_below(worker.estimates.data(), n, k);
+    std::size_t kept = 0;
+    for (std::size_t j = 0; j < n; ++j) {
+        worker.places[kept] = worker.places[j];
+        worker.estimates[kept] = worker.estimates[j];
+        kept += worker.estimates[j] <= limit;
+    }
+    return kept;
+}
+
 /// Keeps the best of each query by estimate.
 void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visits,
                             std::size_t n) const {
     scan(
-        worker, list, visits, n,
+        worker, list, visits, n, kept_,
         [&](std::uint32_t query) { return worker.best[query].threshold(); },
         [&](std::uint32_t query, float estimate, Slot slot) {
             worker.best[query].offer({estimate, slot});

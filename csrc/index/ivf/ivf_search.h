@@ -30,10 +30,11 @@ class IvfIndex::Search {
     /// Makes room for m queries.
     void reserve(Worker& worker, std::size_t m) const;
     /// Opens a list for n queries: sink(query, estimate, slot) for every allowed vector whose
-    /// estimate is at most threshold(query).
+    /// estimate is at most threshold(query); of those that come first perhaps only such as may be
+    /// among `enough` nearest, where that is not 0.
     template <class Threshold, class Sink>
     void scan(Worker& worker, Slot list, const Worker::Visit* visits, std::size_t n,
-              const Threshold& threshold, const Sink& sink) const;
+              std::size_t enough, const Threshold& threshold, const Sink& sink) const;
     /// After the last scan: sinks what is still on its way.
     template <class Threshold, class Sink>
     void settle(Worker& worker, const Threshold& threshold, const Sink& sink) const;
@@ -50,6 +51,8 @@ class IvfIndex::Search {
     /// returns how many.
     std::size_t select(Worker& worker, std::size_t n, std::size_t i, const Worker::Visit& visit,
                        float limit) const;
+    /// Leaves aside those of n places that are not among the k nearest of them.
+    std::size_t keep_enough(Worker& worker, std::size_t n, std::size_t k) const;
     /// Entries [first, first + n) of a list whose codes have two parts.
     struct Rows {
         const InvertedList& entries;
@@ -101,7 +104,8 @@ class IvfIndex::Search {
 
 template <class Threshold, class Sink>
 void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visits, std::size_t n,
-                            const Threshold& threshold, const Sink& sink) const {
+                            std::size_t enough, const Threshold& threshold,
+                            const Sink& sink) const {
     const InvertedList& entries = index_.lists_[list];
     if (entries.size() == 0) return;
     const BlockCodes& blocks = index_.codes_.blocks();
@@ -140,7 +144,10 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
         blocks.scan(queries, n, at, n_blocks, sums, scan_rows, worker.scan);
         for (std::size_t i = 0; i < n; ++i) {
             const std::uint32_t query = visits[i].query;
-            const std::size_t found = select(worker, rows, i, visits[i], threshold(query));
+            const float limit = threshold(query);
+            std::size_t found = select(worker, rows, i, visits[i], limit);
+            if (limit == infinity && enough > 0 && !filter_.allowed)
+                found = keep_enough(worker, found, enough);
             for (std::size_t j = 0; j < found; ++j)
                 worker.places[j] += static_cast<std::uint32_t>(first);
             give(worker, entries, query, found, sink);
