@@ -257,6 +257,26 @@ py::tuple select_bound(const std::string& layer, const py::array_t<std::int32_t>
     return py::make_tuple(out, bounds);
 }
 
+py::array_t<bool> mark_closer(const std::string& layer, const py::array_t<std::int32_t>& dots,
+                              const py::array_t<float>& terms, const py::array_t<float>& limits,
+                              const py::tuple& query) {
+    const std::size_t n = size(dots), padded = kernels::padded(n, 16);
+    std::vector<std::int32_t> own_dots(dots.data(), dots.data() + n);
+    std::vector<float> own_terms(terms.data(), terms.data() + n);
+    std::vector<float> own_limits(limits.data(), limits.data() + n);
+    own_dots.resize(padded);
+    own_terms.resize(padded);
+    own_limits.resize(padded);
+    std::vector<std::uint64_t> marks(n / 64 + 1);
+    table(layer).mark_closer(
+        own_dots.data(), own_terms.data(), own_limits.data(), n,
+        {query[0].cast<std::int32_t>(), query[1].cast<float>(), query[2].cast<float>()},
+        marks.data());
+    py::array_t<bool> out(dots.size());
+    for (std::size_t i = 0; i < n; ++i) out.mutable_data()[i] = (marks[i / 64] >> i % 64 & 1) != 0;
+    return out;
+}
+
 py::array_t<std::uint16_t> to_half(const std::string& layer, const std::string& scalar,
                                    const py::array_t<float>& values) {
     py::array_t<std::uint16_t> out(values.size());
@@ -323,6 +343,8 @@ void bind_kernels(py::module_& core) {
     m.def("select_bound", select_bound, py::arg("layer"), py::arg("dots").noconvert(),
           py::arg("add").noconvert(), py::arg("scale").noconvert(), py::arg("error").noconvert(),
           py::arg("query"), py::arg("threshold"));
+    m.def("mark_closer", mark_closer, py::arg("layer"), py::arg("dots").noconvert(),
+          py::arg("terms").noconvert(), py::arg("limits").noconvert(), py::arg("query"));
     m.def("to_half", to_half, py::arg("layer"), py::arg("scalar"), py::arg("values").noconvert());
     m.def("from_half", from_half, py::arg("layer"), py::arg("scalar"),
           py::arg("values").noconvert());

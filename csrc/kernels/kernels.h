@@ -121,6 +121,15 @@ using SelectBoundFn = std::size_t (*)(const std::int32_t* dots, std::size_t n,
                                       const BoundRows& rows, const BoundQuery& query,
                                       float threshold, std::uint32_t* out, float* bounds);
 
+/// Bit j of `marks`, 64 a word: whether slack * d < limits[j] with d = term + terms[j] - 2 (dots[j]
+/// - shift), each operation rounded on its own. The arrays are read up to n rounded up to 16.
+struct CloserQuery {
+    std::int32_t shift;
+    float term, slack;
+};
+using MarkCloserFn = void (*)(const std::int32_t* dots, const float* terms, const float* limits,
+                              std::size_t n, const CloserQuery& query, std::uint64_t* marks);
+
 // Walking a graph. A row of links is `width` slots (a multiple of 16; unused ones are no_link and
 // come last) followed by as many factors: two float16, `add` in the lower half and `scale` in the
 // upper.
@@ -203,6 +212,7 @@ struct Kernels {
 
     SelectFn select_below;
     SelectBoundFn select_bound;
+    MarkCloserFn mark_closer;
 
     VisitFn visit;
     EstimateFn estimate_u8, estimate_u4, estimate_u2, estimate_u1;

@@ -182,12 +182,16 @@ std::uint32_t ScalarCodes::encode(const float* vector, std::uint8_t* code, Scrat
     if (!(norm > 1e-20f)) return 0;
     const Fit best = fit(values, norm);
     const float half = static_cast<float>((1 << bits_) - 1) / 2;
-    for (std::size_t i = 0; i < used_dim(); ++i) {
-        const float level =
-            std::min(std::max(values[i] * best.inverse_step + half + 0.5f, 0.0f), 2 * half + 0.5f);
-        const auto value = static_cast<unsigned>(static_cast<std::int32_t>(level));
-        code[i % bytes_] = static_cast<std::uint8_t>(
-            code[i % bytes_] | value << (i / bytes_ * static_cast<std::size_t>(bits_)));
+    int shift = 0;
+    for (std::size_t first = 0; first < used_dim(); first += bytes_, shift += bits_) {
+        const std::size_t n = std::min(bytes_, used_dim() - first);
+        for (std::size_t i = 0; i < n; ++i) {
+            const float level =
+                std::min(std::max(values[first + i] * best.inverse_step + half + 0.5f, 0.0f),
+                         2 * half + 0.5f);
+            code[i] =
+                static_cast<std::uint8_t>(code[i] | static_cast<std::int32_t>(level) << shift);
+        }
     }
     const float factors[2] = {std::min(whole, largest_factor),
                               std::max(-2 * norm / best.dot, -largest_factor)};

@@ -182,6 +182,19 @@ void check_values(const Kernels& k, const Kernels& s) {
         const std::size_t count = k.select_below(values.data(), length, 5.0f, kept.data());
         if (count != s.select_below(values.data(), length, 5.0f, want.data())) ++failures;
         compare("select_below", kept, want, 0.0);
+        std::vector<std::int32_t> dots(n);
+        for (std::size_t i = 0; i < n; ++i) dots[i] = static_cast<std::int32_t>(10 * values[i]);
+        std::vector<std::uint64_t> marks(n / 64), scalar_marks(n / 64);
+        const nearfield::kernels::CloserQuery closer{5, 90.0f, 1.1f};
+        k.mark_closer(dots.data(), values.data(), values.data(), length, closer, marks.data());
+        s.mark_closer(dots.data(), values.data(), values.data(), length, closer,
+                      scalar_marks.data());
+        if (length % 64 != 0) {  // the rest says nothing
+            const std::uint64_t first = (std::uint64_t{1} << length % 64) - 1;
+            marks[length / 64] &= first;
+            scalar_marks[length / 64] &= first;
+        }
+        compare("mark_closer", marks, scalar_marks, 0.0);
         std::vector<std::uint16_t> half(n), scalar_half(n);
         k.to_f16(values.data(), length, half.data());
         s.to_f16(values.data(), length, scalar_half.data());

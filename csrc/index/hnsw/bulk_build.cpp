@@ -28,15 +28,8 @@ constexpr std::size_t sample_a_seed = 256;
 constexpr std::size_t noise_nodes = 256;
 // Reverse links are listed for a quarter of the nodes at a time.
 constexpr std::size_t merge_blocks = 4;
-constexpr std::size_t nodes_a_tick = 1 << 16;
 
 }  // namespace
-
-void LinkTable::put(std::size_t node, const Chosen& chosen) {
-    std::copy(chosen.links.begin(), chosen.links.end(), &links[node * degree]);
-    kept[node] = static_cast<std::uint16_t>(chosen.kept);
-    filled[node] = static_cast<std::uint16_t>(chosen.links.size());
-}
 
 BulkBuild::BulkBuild(Graph& graph, const Space& space, const HnswParams& params, const Run& run)
     : graph_(graph), space_(space), params_(params), rule_(prune_rule(graph)), run_(run) {}
@@ -167,16 +160,17 @@ void BulkBuild::choose_seeds() {
 LinkTable BulkBuild::link_neighbors(const Partition& cut) {
     LinkTable table(rows_->size(), graph_.degree);
     const NearRows near(*rows_, cut, stage(0.15, 0.15));
+    std::vector<std::unique_ptr<NearRows::Scratch>> scratch(
+        static_cast<std::size_t>(resolve_threads(run_.threads)));
     parallel_for(stage(0.15, 0.4), cut.clusters(), 1,
-                 [&](std::size_t begin, std::size_t end, std::size_t) {
+                 [&](std::size_t begin, std::size_t end, std::size_t worker) {
+                     if (!scratch[worker]) scratch[worker] = std::make_unique<NearRows::Scratch>();
                      TilePruner pruner(*rows_, rule_);
-                     std::vector<Slot> nodes;
+                     const auto visit = [&](Slot node, const Near& found) {
+                         table.put(node, pruner.run(node, found.rows, found.distances, found.n));
+                     };
                      for (std::size_t c = begin; c < end; ++c)
-                         near.for_each(c, [&](Slot node, const std::vector<Neighbor>& found) {
-                             nodes.clear();
-                             for (const Neighbor& neighbor : found) nodes.push_back(neighbor.slot);
-                             table.put(node, pruner.run(node, nodes));
-                         });
+                         near.for_each(c, *scratch[worker], visit);
                  });
     return table;
 }
@@ -184,39 +178,25 @@ LinkTable BulkBuild::link_neighbors(const Partition& cut) {
 /// Links both ways: each node chooses among its own and those of whoever kept it.
 void BulkBuild::merge_reverse(const LinkTable& table, const Run& run) {
     const std::size_t n = graph_.size(), block = n / merge_blocks + 1;
-    std::vector<std::uint32_t> first, place;
-    std::vector<Slot> sources;
     for (std::size_t low = 0; low < n; low += block) {
         const std::size_t high = std::min(n, low + block);
-        const auto for_each_kept = [&](auto&& use) {
-            for (std::size_t node = 0; node < n; ++node) {
-                if (run.tick && node % nodes_a_tick == 0) run.tick(low, n);
-                for (std::size_t i = 0; i < table.kept[node]; ++i)
-                    if (const Slot to = table.row(node)[i]; to >= low && to < high)
-                        use(node, to - low);
-            }
-        };
-        first.assign(high - low + 1, 0);
-        for_each_kept([&](std::size_t, std::size_t to) { ++first[to + 1]; });
-        std::partial_sum(first.begin(), first.end(), first.begin());
-        place.assign(first.begin(), first.end() - 1);
-        sources.resize(first.back());
-        for_each_kept([&](std::size_t node, std::size_t to) {
-            sources[place[to]++] = static_cast<Slot>(node);
-        });
-        const Run part{run.threads, !run.tick ? run.tick : [&](std::size_t done, std::size_t) {
-                           run.tick(low + done, n);
-                       }};
-        parallel_for(part, high - low, rows_a_piece,
+        const Run listing{run.threads, !run.tick ? run.tick : [&](std::size_t, std::size_t) {
+                              run.tick(low, n);
+                          }};
+        const Run merging{run.threads, !run.tick ? run.tick : [&](std::size_t done, std::size_t) {
+                              run.tick(low + done, n);
+                          }};
+        ReverseLinks reverse(table, low, high, listing);
+        parallel_for(merging, high - low, rows_a_piece,
                      [&](std::size_t begin, std::size_t end, std::size_t) {
                          TilePruner pruner(*rows_, rule_);
                          std::vector<Slot> nodes;
-                         for (std::size_t to = begin; to < end; ++to) {
-                             const Slot* const own = table.row(low + to);
-                             nodes.assign(own, own + table.filled[low + to]);
-                             nodes.insert(nodes.end(), sources.begin() + first[to],
-                                          sources.begin() + first[to + 1]);
-                             const auto node = static_cast<Slot>(low + to);
+                         for (std::size_t i = low + begin; i < low + end; ++i) {
+                             const Slot* const own = table.row(i);
+                             nodes.assign(own, own + table.filled[i]);
+                             const std::span<const Slot> others = reverse.of(i);
+                             nodes.insert(nodes.end(), others.begin(), others.end());
+                             const auto node = static_cast<Slot>(i);
                              const Chosen& chosen = pruner.run(node, nodes);
                              graph_.set_links(node, chosen.links.data(), chosen.links.size());
                          }

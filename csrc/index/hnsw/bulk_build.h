@@ -7,32 +7,17 @@
 #include <memory>
 #include <vector>
 
-#include "core/column.h"
 #include "core/run.h"
 #include "core/types.h"
 #include "index/hnsw/graph.h"
 #include "index/hnsw/partition.h"
 #include "index/hnsw/prune.h"
+#include "index/hnsw/reverse_links.h"
 
 namespace nearfield {
 
 /// Row i of what is to be built from, as Space::prepare gives it; `scratch` (dim,) may be used.
 using Source = std::function<const float*(std::size_t i, float* scratch)>;
-
-/// Links of all nodes while they are chosen, (n, degree).
-struct LinkTable {
-    LinkTable(std::size_t n, std::size_t most) : degree(most) {
-        links.resize(n * most);
-        kept.resize(n);
-        filled.resize(n);
-    }
-    const Slot* row(std::size_t node) const { return &links[node * degree]; }
-    void put(std::size_t node, const Chosen& chosen);
-
-    std::size_t degree;
-    Column<Slot> links;
-    Column<std::uint16_t> kept, filled;
-};
 
 /// Builds `graph` (empty) from n rows. The graph is the same whatever the number of threads: every
 /// stage reads what the stage before left and writes each node's own place.

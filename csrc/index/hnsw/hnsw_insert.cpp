@@ -10,6 +10,7 @@
 #include "index/hnsw/entries.h"
 #include "index/hnsw/hnsw_index.h"
 #include "index/hnsw/hnsw_worker.h"
+#include "index/hnsw/link_offer.h"
 #include "index/hnsw/prune.h"
 
 namespace nearfield {
@@ -20,6 +21,10 @@ constexpr std::size_t nodes_a_batch = 256;
 // Neighbors a node may take from its own batch, which it cannot find by searching.
 constexpr std::size_t mates = 16;
 constexpr std::size_t searches_a_piece = 8;
+// Nodes expanded at a time by the search of one vector that comes alone.
+constexpr std::size_t lone_heads = 3;
+// New links for a node that are decided on one by one.
+constexpr std::size_t most_offers = 2;
 // A vector whose squared distance to the nearest is as many times that of the nearest's own links
 // may be the first of a new cluster, which searches have to reach.
 constexpr float outlying = 4;
@@ -42,6 +47,9 @@ struct Inserter {
         for (std::size_t i = 0; i < close.size(); ++i)
             if (graph.live(close.node(i))) nodes.push_back(close.node(i));
     }
+
+    /// To `nodes`, the nearest of the batch that number i of it belongs to.
+    void add_mates(const std::vector<Slot>& batch, std::size_t i, const float* vector);
 
     Beams beams;
     Beam close;
@@ -66,6 +74,19 @@ bool Inserter::outside(const Graph& graph, const Beam& beam, const float* vector
     const auto middle = distances.begin() + static_cast<std::ptrdiff_t>(n / 2);
     std::nth_element(distances.begin(), middle, distances.end());
     return distance > outlying * *middle;
+}
+
+void Inserter::add_mates(const std::vector<Slot>& batch, std::size_t i, const float* vector) {
+    const std::size_t n = batch.size();
+    scorer->set_query(vector);
+    distances.resize(n);
+    scorer->score(batch.data(), n, distances.data());
+    near.clear();
+    for (std::size_t j = 0; j < n; ++j)
+        if (j != i) near.push_back({distances[j], batch[j]});
+    const auto end = near.begin() + static_cast<std::ptrdiff_t>(std::min(mates, near.size()));
+    std::partial_sort(near.begin(), end, near.end());
+    for (auto mate = near.begin(); mate != end; ++mate) nodes.push_back(mate->slot);
 }
 
 bool links_to(const Graph& graph, Slot from, Slot to) {
@@ -208,36 +229,39 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
     // Each searches the graph as it was and chooses its links.
     std::vector<Chosen> chosen(n);
     std::vector<std::uint8_t> outside(n);
-    parallel_for(run, n, searches_a_piece, [&](std::size_t begin, std::size_t end, std::size_t w) {
-        Inserter& own = inserter(w);
-        const auto vector = [&](std::size_t i, std::size_t b) {
-            float* const out = &own.vectors[b * dim];
-            graph_.get(nodes[i], out);
-            return static_cast<const float*>(out);
-        };
-        walk_many(
-            graph_, own.beams, {ScalarCodes::Order::space, params_.ef_construction}, begin, end,
-            vector, [](const Beam&) {},
-            [&](std::size_t i, std::size_t b, const Beam& beam) {
-                own.nodes.clear();
-                for (const Slot node : beam.expanded())
-                    if (graph_.live(node)) own.nodes.push_back(node);
-                outside[i] = own.outside(graph_, beam, &own.vectors[b * dim]);
-                own.scorer->set_query(&own.vectors[b * dim]);
-                own.distances.resize(n);
-                own.scorer->score(nodes.data(), n, own.distances.data());
-                if (graph_.metric != graph_.geometry) own.add_close(graph_, &own.vectors[b * dim]);
-                own.near.clear();
-                for (std::size_t j = 0; j < n; ++j)
-                    if (j != i) own.near.push_back({own.distances[j], nodes[j]});
-                const std::size_t taken = std::min(mates, own.near.size());
-                std::partial_sort(own.near.begin(),
-                                  own.near.begin() + static_cast<std::ptrdiff_t>(taken),
-                                  own.near.end());
-                for (std::size_t j = 0; j < taken; ++j) own.nodes.push_back(own.near[j].slot);
-                chosen[i] = own.pruner.run(nodes[i], own.nodes);
-            });
-    });
+    Walk walk{ScalarCodes::Order::space, params_.ef_construction};
+    walk.heads = lone_heads;
+    const auto choose = [&](Inserter& own, std::size_t i, const Beam& beam, const float* vector) {
+        own.nodes.clear();
+        for (const Slot node : beam.expanded())
+            if (graph_.live(node)) own.nodes.push_back(node);
+        outside[i] = own.outside(graph_, beam, vector);
+        if (graph_.metric != graph_.geometry) own.add_close(graph_, vector);
+        own.add_mates(nodes, i, vector);
+        chosen[i] = own.pruner.run(nodes[i], own.nodes);
+    };
+    if (n == 1) {
+        Inserter& own = inserter(0);
+        graph_.get(nodes[0], own.vectors.data());
+        walk_one(graph_, own.beams[0], walk, own.vectors.data());
+        choose(own, 0, own.beams[0], own.vectors.data());
+    } else {
+        parallel_for(run, n, searches_a_piece,
+                     [&](std::size_t begin, std::size_t end, std::size_t w) {
+                         Inserter& own = inserter(w);
+                         walk_many(
+                             graph_, own.beams, walk, begin, end,
+                             [&](std::size_t i, std::size_t b) {
+                                 float* const out = &own.vectors[b * dim];
+                                 graph_.get(nodes[i], out);
+                                 return static_cast<const float*>(out);
+                             },
+                             [](const Beam&) {},
+                             [&](std::size_t i, std::size_t b, const Beam& beam) {
+                                 choose(own, i, beam, &own.vectors[b * dim]);
+                             });
+                     });
+    }
 
     // Links both ways, each node's row by one thread.
     std::vector<std::pair<Slot, Slot>> reverse;
@@ -270,11 +294,18 @@ void HnswIndex::link_back(std::vector<std::pair<Slot, Slot>>& pairs, const Run& 
     for (std::size_t e = 0; e < pairs.size(); ++e)
         if (e == 0 || pairs[e].first != pairs[e - 1].first) first.push_back(e);
     first.push_back(pairs.size());
+    const bool offers = graph_.metric == graph_.geometry;
     parallel_for(run, first.size() - 1, 64, [&](std::size_t begin, std::size_t end, std::size_t) {
         VectorPruner pruner(graph_);
+        LinkOffer offer(graph_);
         std::vector<Slot> nodes;
         for (std::size_t t = begin; t < end; ++t) {
             const Slot target = pairs[first[t]].first;
+            if (offers && first[t + 1] - first[t] <= most_offers) {
+                for (std::size_t e = first[t]; e < first[t + 1]; ++e)
+                    offer.run(graph_, target, pairs[e].second);
+                continue;
+            }
             const std::uint32_t* const links = graph_.row(target);
             nodes.assign(links, links + graph_.count(target));
             std::erase_if(nodes, [&](Slot node) { return !graph_.live(node); });

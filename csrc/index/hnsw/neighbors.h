@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "core/buffer.h"
@@ -12,6 +13,13 @@
 
 namespace nearfield {
 
+/// Neighbors of a row, nearest first.
+struct Near {
+    const Slot* rows;
+    const float* distances;
+    std::size_t n;
+};
+
 /// Rows are in the order of the partition's places. Threads: for_each of different clusters may run
 /// at once.
 class NearRows {
@@ -20,21 +28,42 @@ class NearRows {
     static constexpr std::size_t k = 64;
 
     NearRows(const IntRows& rows, const Partition& cut, const Run& run);
-    /// Calls visit(row, neighbors) for each row of the cluster; neighbors in no order, distances up
-    /// to a constant.
-    void for_each(std::size_t cluster,
-                  const std::function<void(Slot, const std::vector<Neighbor>&)>& visit) const;
+    /// What one thread keeps.
+    class Scratch;
+    /// Calls visit(row, neighbors) for each row of the cluster.
+    void for_each(std::size_t cluster, Scratch& scratch,
+                  const std::function<void(Slot, const Near&)>& visit) const;
 
   private:
     struct Found;
-    void probe(std::size_t cluster, const std::vector<Slot>& rows, Found* found,
+    void find(std::size_t cluster, Slot begin, Slot end, Scratch& scratch) const;
+    void probe(std::size_t cluster, const std::vector<Slot>& rows, bool own, Found* found,
                TileScratch& scratch) const;
+    void offer(Slot row, const std::int32_t* dots, std::size_t first, std::size_t n,
+               Found& found) const;
 
     const IntRows& rows_;
     const Partition& cut_;
     std::vector<std::size_t> panel_first_;  // in bytes, by cluster
     Buffer panels_;
     std::vector<float> ones_, zeros_;
+};
+
+/// The nearest so far, of equals those that came first.
+struct NearRows::Found {
+    float distances[k + kernels::pool_slack];
+    std::uint32_t nodes[k + kernels::pool_slack];  // twice the row
+    std::size_t n, seen;
+
+    float threshold() const { return n == k ? distances[k - 1] : infinity; }
+};
+
+class NearRows::Scratch {
+    friend NearRows;
+    std::vector<Found> found_;
+    std::vector<std::pair<std::uint32_t, Slot>> visits_;
+    std::vector<Slot> rows_;
+    TileScratch tiles_;
 };
 
 }  // namespace nearfield

@@ -81,10 +81,32 @@ std::size_t select_bound(const std::int32_t* dots, std::size_t n, const BoundRow
     return kept;
 }
 
+/// Marks beyond n in the last word say nothing.
+template <class F>
+void mark_closer(const std::int32_t* dots, const float* terms, const float* limits, std::size_t n,
+                 const CloserQuery& query, std::uint64_t* marks) {
+    const F term = F::broadcast(query.term), slack = F::broadcast(query.slack);
+    const F two = F::broadcast(2.0f);
+    const auto load = [](const float* values, std::size_t i) {
+        return F::template load<Scalar::f32>(reinterpret_cast<const Byte*>(values), i);
+    };
+    for (std::size_t i = 0; i < n; i += 64) {
+        const std::size_t end = n - i < 64 ? n : i + 64;
+        std::uint64_t word = 0;
+        for (std::size_t j = i; j < end; j += F::lanes) {
+            const F dot = F::from_int(dots, j, query.shift);
+            const F distance = (term + load(terms, j)) - two * dot;
+            word |= std::uint64_t{below(slack * distance, load(limits, j))} << (j - i);
+        }
+        marks[i / 64] = word;
+    }
+}
+
 template <class F>
 constexpr void fill_select(Kernels& table) {
     table.select_below = select_below<F>;
     table.select_bound = select_bound<F>;
+    table.mark_closer = mark_closer<F>;
 }
 
 }  // namespace

@@ -51,6 +51,17 @@ def test_select_bound_never_keeps_nan(layer):
     np.testing.assert_array_equal(kept, np.flatnonzero(~np.isnan(add)))
 
 
+def test_mark_closer_marks_what_is_nearer_to_the_chosen_than_the_limit(layer, rng):
+    for n in [0, *LENGTHS]:
+        dots = rng.integers(-(2**20), 2**20, n).astype(np.int32)
+        terms, limits = rng.integers(0, 2**22, (2, n)).astype(np.float32)
+        shift, term, slack = 12345, 54321.0, 1.1025
+        distances = np.float32(term) + terms - 2 * (dots - shift).astype(np.float32)
+        marked = kernels.mark_closer(layer, dots, terms, limits, (shift, term, slack))
+        np.testing.assert_array_equal(marked, np.float32(slack) * distances < limits)
+        assert n < 8 or marked.any()
+
+
 def awkward_floats(rng):
     """Every float16 and its neighbours, ties, subnormals, infinities, and random bit patterns."""
     halves = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
