@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import shutil
+import sqlite3
 import tempfile
 import threading
 import time
@@ -56,10 +57,13 @@ def timed(call: Callable[[], Any]) -> float:
 
 
 def single_adds(folder: Path, dim: int, calls: int) -> dict[str, Any]:
-    """One row a call, in turn with what the disk takes to sync 4 KiB appended to a file."""
+    """One row a call, in turn with what the disk takes to sync 4 KiB appended to a file, and SQLite
+    to commit the vector alone.
+    """
     vectors = rows_like_embeddings(calls, dim)
     page = os.urandom(4096)
-    adds, syncs = [], []
+    adds, syncs, commits = [], [], []
+    bare = bare_sqlite(folder / "bare.db")
     with nf.Collection(folder / "single", dim=dim) as docs, (folder / "page").open("wb") as file:
 
         def sync() -> None:
@@ -69,12 +73,26 @@ def single_adds(folder: Path, dim: int, calls: int) -> dict[str, Any]:
 
         for i in range(calls):
             syncs.append(timed(sync))
+            row = (i, vectors[i].tobytes())
+            commits.append(timed(lambda row=row: bare.execute("INSERT INTO t VALUES (?, ?)", row)))
             adds.append(timed(lambda i=i: docs.add(ids=[i], vectors=vectors[i])))
+    bare.close()
     return {
         "add": percentiles(adds),
         "fsync": percentiles(syncs),
+        "sqlite": percentiles(commits),
         "p50_ratio": round(float(np.median(adds) / np.median(syncs)), 2),
     }
+
+
+def bare_sqlite(path: Path) -> sqlite3.Connection:
+    """One table of blobs, synced as a collection syncs."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for pragma in ("page_size=8192", "locking_mode=EXCLUSIVE", "journal_mode=WAL",
+                   "synchronous=FULL"):  # fmt: skip
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    connection.execute("CREATE TABLE t(slot INTEGER PRIMARY KEY, vec BLOB)")
+    return connection
 
 
 def ingest(folder: Path, dim: int, rows: int, batch: int) -> dict[str, Any]:

@@ -158,7 +158,8 @@ class Store:
         self.view = self.view.changed(gone, grown, self.rows.state.last_seq)
         self.touched.update(gone)
         self.touched.update(segment.part for segment in grown)
-        if self.catching_up:
+        full = any(self.waiting(segment.part) >= self.seal_rows for segment in grown)
+        if self.catching_up and (full or gone):  # there may be work
             self.writing.notify_all()
 
     def _append(self, slots: NDArray[np.int64], batch: Batch) -> list[Segment]:
