@@ -30,16 +30,25 @@ void HnswIndex::remove_slots(const Slot* slots, std::size_t n, const Run& run) {
         return;
     }
     if (!graph_.linked) reserve_more(graph_.unused, n);
+    std::vector<Slot> nodes(n);
     for (std::size_t i = 0; i < n; ++i) {
-        const Slot node = node_of_[slots[i]];
+        const Slot node = nodes[i] = node_of_[slots[i]];
         node_of_[slots[i]] = no_slot;
         graph_.slots[node] = no_slot;
         if (!graph_.linked) graph_.unused.push_back(node);
     }
     if (!graph_.linked) return;
     graph_.dead += n;
-    // No interrupt is heard from here: the vectors are gone already.
-    mend_in_time(Run{run.threads, nullptr});
+    try {
+        mend_in_time(run);
+    } catch (...) {  // an interrupt: no link has changed
+        graph_.dead -= n;
+        for (std::size_t i = 0; i < n; ++i) {
+            node_of_[slots[i]] = nodes[i];
+            graph_.slots[nodes[i]] = slots[i];
+        }
+        throw;
+    }
 }
 
 void HnswIndex::mend_in_time(const Run& run) {
@@ -52,7 +61,8 @@ void HnswIndex::mend_in_time(const Run& run) {
 }
 
 /// Links round the dead: who led to one now chooses among its other links and those of the dead
-/// (IP-DiskANN's one-hop rule, Xu et al., arXiv:2502.13826, for many at a time).
+/// (IP-DiskANN's one-hop rule, Xu et al., arXiv:2502.13826, for many at a time). An interrupt is
+/// heard until the first link changes.
 void HnswIndex::mend(const Run& run) {
     const std::size_t n = graph_.size();
     std::vector<bool> spare(n, false);
@@ -92,6 +102,7 @@ void HnswIndex::mend(const Run& run) {
             mended[begin / nodes_a_piece].emplace_back(node, pruner.run(node, nodes).links);
         }
     });
+    const Run quiet{run.threads, nullptr};
     replace_seeds();
     std::vector<std::pair<Slot, Slot>> pairs;
     for (const auto& piece : mended)
@@ -104,7 +115,7 @@ void HnswIndex::mend(const Run& run) {
     unconnected_ = n;  // until the way to each is made sure of again
     for (const auto& piece : mended)
         for (const auto& [node, links] : piece) graph_.set_links(node, links.data(), links.size());
-    link_back(pairs, run);
+    link_back(pairs, quiet);
     for (Slot node = 0; node < n; ++node) {
         if (graph_.live(node) || spare[node]) continue;
         graph_.set_links(node, nullptr, 0);

@@ -1,5 +1,6 @@
 """An HNSW that changes stays whole: everything in it can be found, and what left cannot."""
 
+import signal
 import threading
 
 import numpy as np
@@ -188,6 +189,34 @@ def test_an_interrupted_add_changes_nothing(rng):
     assert (after.ids < 3000).all()
     index.add(vectors[3000:])
     index.validate()
+
+
+def test_an_interrupted_remove_changes_nothing(rng):
+    vectors = made(rng, 16_000)
+    index = small_index()
+    index.add(vectors)
+    before = index.search(vectors[:50], k=5)
+
+    class Stop(Exception):
+        pass
+
+    def stop(signum, frame):
+        raise Stop
+
+    old = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.02)  # the links round the dead take ten times as long
+    try:
+        with pytest.raises(Stop):
+            index.remove(np.arange(0, 16_000, 3), threads=1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert len(index) == 16_000
+    index.validate()
+    np.testing.assert_array_equal(index.search(vectors[:50], k=5).ids, before.ids)
+    index.remove(np.arange(0, 16_000, 3))
+    index.validate()
+    assert (index.search(vectors[:50], k=5).ids % 3 > 0).all()
 
 
 def test_searches_run_beside_changes(rng):
