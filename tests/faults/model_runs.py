@@ -20,7 +20,7 @@ import numpy as np
 
 import nearfield as nf
 
-DIM = 8
+DIMS = {"flat": 8, "hnsw": 64}  # from 48 on a tail is searched by signs first
 IDS = 1000
 LANGUAGES = ("ko", "en", "ja")
 
@@ -28,10 +28,10 @@ LANGUAGES = ("ko", "en", "ja")
 class Model:
     """A collection's twin in plain Python. Small integers keep every distance exact."""
 
-    def __init__(self, names):
+    def __init__(self, names, dim):
         self.names = names
         self.place = {name: i for i, name in enumerate(names)}
-        self.vectors = np.zeros((len(names), DIM), np.float32)
+        self.vectors = np.zeros((len(names), dim), np.float32)
         self.live = np.zeros(len(names), bool)
         self.rows = {}
 
@@ -69,20 +69,21 @@ class Run:
         self.scratch, self.kind = scratch, kind
         self.folder = scratch / f"docs-{seed}-0"
         names = [f"doc-{i}" for i in range(IDS)] if seed % 2 else list(range(IDS))
-        self.model = Model(names)
+        self.dim = DIMS[kind]
+        self.model = Model(names, self.dim)
         self.docs = self.open()
         self.done = {"restarts": 0}
         self.found = self.wanted = 0
 
     def open(self):
         return nf.Collection(
-            self.folder, dim=DIM, metric="l2", index=self.kind, fields=["lang"],
+            self.folder, dim=self.dim, metric="l2", index=self.kind, fields=["lang"],
             seal_rows=self.rng.choice([64, 200, 1000]), threads=1,
             cache_bytes=self.rng.choice([0, 20_000, 1 << 20]),
         )  # fmt: skip
 
     def vectors(self, n):
-        return self.numbers.integers(-8, 9, (n, DIM)).astype(np.float32)
+        return self.numbers.integers(-8, 9, (n, self.dim)).astype(np.float32)
 
     def rows(self, names):
         vectors = self.vectors(len(names))
