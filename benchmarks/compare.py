@@ -369,10 +369,9 @@ def _worth_reporting(points: Sequence[dict[str, Any]], most: int) -> list[dict[s
         if point["qps"] > best:
             front.append(point)
             best = point["qps"]
-    kept = [p for target in report.TARGETS for p in _nearest(front, target)]
-    # Other queries may find a little less: one more point above the highest recall.
-    beyond = [p for p in front if p["recall"] > max(q["recall"] for q in kept)]
-    kept += beyond[-1:]
+    # Other queries may find less: beyond the highest recall, one that misses half as much.
+    targets = (*report.TARGETS, (1 + report.TARGETS[-1]) / 2)
+    kept = [p for target in targets for p in _nearest(front, target)]
     spare = [p for p in front if p not in kept]
     step = max(1, len(spare) // max(1, most - len(kept)))
     kept += spare[::step][: max(0, most - len(kept))]
