@@ -2,12 +2,14 @@
 
     python benchmarks/compat.py prepare --base base.npy --queries queries.npy --cache DIR
     python benchmarks/compat.py time --cache DIR [--threads 1]
+    python benchmarks/compat.py adds --base base.npy
 
 `prepare` builds every index once and keeps it, with the exact answers; `time` loads them and
 measures. Each loop asks all queries in one call, as the originals' examples do, and one at a time.
 The layer, our own call with the same settings, and the original (three times) take turns. Speeds
 are the best of the rounds, by CPU time where there is one thread, and stand beside their recall;
-layer / native is the median of the rounds' ratios. Needs hnswlib, faiss-cpu and usearch.
+layer / native is the median of the rounds' ratios. `adds` times elements that come one a call to
+hnswlib and to its layer. Needs hnswlib, faiss-cpu and usearch.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ EFS = (10, 20, 40, 80, 160)
 K = 10
 M = 16
 EF_CONSTRUCTION = 200
+ADDED = 400
 
 
 def build(layer: str, side: str, base: np.ndarray, room: int = 0) -> Any:
@@ -211,6 +214,21 @@ def measure(args: argparse.Namespace) -> None:
             print(" | ".join(row), flush=True)
 
 
+def adds(args: argparse.Namespace) -> None:
+    """Median time of adding one element to so many, in turn."""
+    base = np.ascontiguousarray(np.load(args.base, mmap_mode="r")[: max(args.sizes) + ADDED], "f4")
+    for size in args.sizes:
+        for turn in range(2):
+            for side in ("ours", "theirs"):
+                index = build("hnswlib", side, base[:size], room=size + ADDED)
+                seconds = []
+                for row in base[size : size + ADDED]:
+                    started = perf_counter()
+                    index.add_items(row, num_threads=1)
+                    seconds.append(perf_counter() - started)
+                print(f"{size:,} + 1, turn {turn}, {side}: {1e6 * np.median(seconds):.0f} us")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -227,6 +245,10 @@ def main() -> None:
     time_parser.add_argument("--singles", type=int, default=500)
     time_parser.add_argument("--layers", nargs="+", default=["hnswlib", "faiss", "usearch"])
     time_parser.set_defaults(run=measure)
+    adds_parser = commands.add_parser("adds")
+    adds_parser.add_argument("--base", type=Path, required=True)
+    adds_parser.add_argument("--sizes", nargs="+", type=int, default=[5000, 40_000])
+    adds_parser.set_defaults(run=adds)
     for sub in (build_parser, time_parser):
         sub.add_argument("--cache", type=Path, required=True)
     args = parser.parse_args()

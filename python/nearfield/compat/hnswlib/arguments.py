@@ -94,6 +94,8 @@ def as_labels(ids: Any, n: int) -> NDArray[np.int64]:
 def last_of_each(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Places of the labels in order, of one that comes more than once the last."""
     n = len(labels)
+    if (labels[1:] > labels[:-1]).all():
+        return np.arange(n)
     distinct, last = np.unique(labels[::-1], return_index=True)
     return np.arange(n) if len(distinct) == n else np.sort(n - 1 - last)
 
