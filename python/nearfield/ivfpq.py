@@ -13,6 +13,7 @@ from nearfield.arrays import as_matrix
 from nearfield.index import Ids, Index, Neighbors, RangeNeighbors
 from nearfield.progress import Progress, reporting
 from nearfield.row_source import RowSource, chunks_of
+from nearfield.scalars import as_int
 
 __all__ = ["IVFPQ"]
 
@@ -46,7 +47,7 @@ class IVFPQ(Index):
         vectors, and only the others' rest is read. They suit queries that come one at a time and
         lists that fit no cache; where many queries share the lists, 4 bits are quicker.
     pq_m : int, a divisor of dim, optional
-        Groups of "pq"; None takes one for two dimensions where that divides.
+        Groups, of "pq" only; None takes one for two dimensions where that divides.
     opq : bool, default False
         Whether "pq" also learns a rotation: better codes, training takes longer.
     soar : bool, default False
@@ -110,6 +111,15 @@ class IVFPQ(Index):
         self._rows = None if rerank_from is None else RowSource(rerank_from, dim, metric)
         if self._rows is not None:
             rerank = None
+        if codes != "pq" and (pq_m is not None or opq):
+            name = "opq" if pq_m is None else "pq_m"
+            raise ValueError(f"{name} must come with codes='pq', got codes={codes!r}")
+        for name, value in (("nlist", nlist), ("pq_m", pq_m), ("candidates", candidates)):
+            if value is not None:
+                as_int(value, name)
+        as_int(nprobe, "nprobe")
+        as_int(bits, "bits")
+        as_int(seed, "seed", 0, 2**64 - 1)
         self._core: _core.IvfIndex
         super().__init__(
             _core.IvfIndex(
@@ -128,6 +138,8 @@ class IVFPQ(Index):
         given = {name: fields[name] or None for name in ("nlist", "pq_m", "candidates")}
         rerank = None if fields["rerank"] == "none" else fields["rerank"]
         opq = bool(fields["opq"])
+        if fields["codes"] != "pq":
+            given["pq_m"], opq = None, False
         index = cls.__new__(cls)
         Index.__init__(index, core)
         found = {**fields, **given, "rerank": rerank, "opq": opq, "rerank_from": None}
@@ -177,7 +189,9 @@ class IVFPQ(Index):
 
     @nprobe.setter
     def nprobe(self, nprobe: int) -> None:
-        self._core.nprobe = nprobe
+        if self.trained:
+            self._as_nprobe(nprobe)
+        self._core.nprobe = as_int(nprobe, "nprobe")
 
     def train(self, sample: ArrayLike, *, threads: int = 0, progress: Progress = False) -> None:
         """Choose the lists and learn the codes; once, before vectors are added.
@@ -257,16 +271,21 @@ class IVFPQ(Index):
         if pieces is None:
             return super().add(vectors, ids, threads=threads, progress=progress)  # type: ignore[arg-type]
         total = len(vectors) if isinstance(vectors, Sized) else 0
+        listed: Any = [ids] if isinstance(ids, (int, str)) else ids
+        if listed is not None and total not in (0, len(listed)):
+            raise ValueError(f"ids must have one entry a vector ({total}), got {len(listed)}")
         made: list[NDArray[Any]] = []
         done = 0
         with reporting(progress, "add") as report:
             for piece in pieces:
                 matrix = np.atleast_2d(as_matrix(piece, "vectors"))
-                own = None if ids is None else ids[done : done + len(matrix)]  # type: ignore[index]
+                own = None if listed is None else listed[done : done + len(matrix)]
                 made.append(super().add(matrix, own, threads=threads))
                 done += len(matrix)
                 if report is not None:
                     report(done, total)
+        if listed is not None and done < len(listed):  # only an iterator tells so late
+            raise ValueError(f"ids must have one entry a vector ({done}), got {len(listed)}")
         return np.concatenate(made) if made else np.empty(0, np.int64)
 
     def search(
@@ -372,6 +391,7 @@ class IVFPQ(Index):
             raise NotTrained("the index is not trained; call train() before search()")
         if nprobe is None:
             return 0
-        if not 1 <= nprobe <= self.nlist:
-            raise ValueError(f"nprobe must be in 1..{self.nlist}, the lists, got {nprobe}")
-        return int(nprobe)
+        number = as_int(nprobe, "nprobe")
+        if not 1 <= number <= self.nlist:
+            raise ValueError(f"nprobe must be in 1..{self.nlist}, the lists, got {number}")
+        return number

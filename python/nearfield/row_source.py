@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from nearfield.arrays import as_matrix
 from nearfield.ids import as_int_ids, as_names
 from nearfield.index import Neighbors
+from nearfield.scalars import as_int
 
 __all__ = ["RowSource", "chunks_of"]
 
@@ -28,7 +29,7 @@ def chunks_of(vectors: Any, dim: int, max_memory: int | None) -> Iterator[Any] |
         return pieces
     if max_memory is None:
         return None
-    rows = max_memory // (4 * dim)
+    rows = as_int(max_memory, "max_memory") // (4 * dim)
     if rows < 1:
         raise ValueError(f"max_memory must be at least {4 * dim}, one vector, got {max_memory}")
     return (vectors[i : i + rows] for i in range(0, len(vectors), rows))
@@ -56,8 +57,13 @@ class RowSource:
         if callable(source):
             self._fetch = source
             return
-        if source.ndim != 2 or source.shape[1] != dim:
-            raise ValueError(f"rerank_from must have shape (n, {dim}), got {source.shape}")
+        shape = getattr(source, "shape", None)
+        if shape is None:
+            kind = type(source).__name__
+            raise TypeError(f"rerank_from must be an array or a callable, got {kind}")
+        if len(shape) != 2 or shape[1] != dim:
+            raise ValueError(f"rerank_from must have shape (n, {dim}), got {shape}")
+        as_matrix(source[:1], "rerank_from")  # numbers
         self._length = len(source)
         self._fetch = source.__getitem__
 
@@ -101,6 +107,19 @@ class RowSource:
             raise ValueError(
                 f"rerank_from must give shape ({len(ids)}, {self._dim}), got {rows.shape}"
             )
+        with np.errstate(all="ignore"):  # such rows are refused
+            distances = self._of_rows(query, rows)
+        if not np.isfinite(distances).all():
+            i = np.flatnonzero(~np.isfinite(distances))[0]
+            zero = " and not of norm 0" if self._metric == "cosine" else ""
+            raise ValueError(
+                f"rerank_from must give rows that are finite{zero}, got {rows[i]} for id {ids[i]}"
+            )
+        return distances
+
+    def _of_rows(
+        self, query: NDArray[np.float32], rows: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         if self._metric == "l2":
             off = rows - query
             return np.einsum("ij,ij->i", off, off)  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nearfield.kinds import make
 
@@ -107,23 +108,24 @@ def estimate(
         index = make(kind, dim, **params)
     vectors = np.random.default_rng(0).standard_normal((rows, dim), dtype=np.float32)
     seconds = 0.0
+    bare: dict[str, int] = {}
     if rows:
         started = perf_counter()
         if hasattr(index, "train"):
             index.train(vectors)
+            bare = index.stats()["bytes"]  # what a list takes that holds nothing
         index.add(vectors, threads=threads)
         seconds = perf_counter() - started
     measured = index.stats()["bytes"]
     share = n / max(rows, 1)
-    parts = {
-        name: round(size * share) for name, size in measured.items() if name not in ("ids", "total")
-    }
-    if kind == "ivfpq":  # the last block of 32 in each list is half empty
-        parts["codes"] = round(
-            parts["codes"] * (1 + 16 * lists / max(n, 1)) / (1 + 16 * lists_made / max(rows, 1))
-        )
-    if "centroids" in parts:
-        parts["centroids"] = round(measured["centroids"] * lists / lists_made)
+    parts = {}
+    for name, size in measured.items():
+        if name not in ("ids", "total"):
+            fixed = bare.get(name, 0)
+            parts[name] = round((size - fixed) * share + fixed * lists / lists_made)
+    if kind == "ivfpq" and rows < n:  # the last block of 32 in each list is half empty
+        entries = n * (2 if params.get("soar") else 1)
+        parts["codes"] = round(_code_bytes(dim, params, vectors[:256]) * (entries + 16 * lists))
     row_ids = 8 * n + math.ceil(n / 8)  # the id, and a bit to say that it lives
     parts["ids"] = row_ids + (_id_table(n) if own_ids else 0)
     total = sum(parts.values())
@@ -141,6 +143,15 @@ def estimate(
         threads=threads or get_num_threads(),
         sample=rows,
     )
+
+
+def _code_bytes(dim: int, params: dict[str, Any], vectors: NDArray[np.float32]) -> float:
+    """Bytes of a vector's code in full blocks of 32."""
+    params = {**params, "nlist": 1, "soar": False, "rerank": None}
+    index = make("ivfpq", dim, **params)
+    index.train(vectors)
+    index.add(vectors)
+    return float(index.stats()["bytes"]["codes"]) / len(vectors)
 
 
 def _id_table(n: int) -> int:

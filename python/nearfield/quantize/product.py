@@ -17,6 +17,7 @@ from nearfield.quantize.packing import (
     require,
     unpack,
 )
+from nearfield.scalars import as_int
 
 __all__ = ["ProductQuantizer"]
 
@@ -54,6 +55,9 @@ class ProductQuantizer:
         parallel_weight: float = 1.0,
         seed: int = 0,
     ) -> None:
+        for name, value in (("dim", dim), ("pq_m", pq_m), ("bits", bits)):
+            as_int(value, name)
+        as_int(seed, "seed", 0, 2**64 - 1)
         self._core = _core.ProductQuantizer(dim, pq_m, bits, parallel_weight, seed)
         self.dim, self.pq_m, self.bits, self.opq, self.seed = dim, pq_m, bits, opq, seed
         self._rotation: NDArray[np.float32] | None = None

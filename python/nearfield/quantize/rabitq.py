@@ -16,6 +16,7 @@ from nearfield.quantize.packing import (
     require,
     unpack,
 )
+from nearfield.scalars import as_int
 
 __all__ = ["RaBitQuantizer"]
 
@@ -49,9 +50,10 @@ class RaBitQuantizer:
     """
 
     def __init__(self, dim: int, bits: int = 4, *, seed: int = 0) -> None:
+        as_int(dim, "dim")
         if dim < 2:
             raise ValueError(f"dim must be at least 2, got {dim}")
-        if not 1 <= bits <= 8:
+        if not 1 <= as_int(bits, "bits") <= 8:
             raise ValueError(f"bits must be in 1..8, got {bits}")
         self.dim, self.bits, self.seed = dim, bits, seed
         self._trained = False

@@ -15,6 +15,7 @@ from nearfield.quantize.packing import (
     require,
     unpack,
 )
+from nearfield.scalars import as_int
 
 __all__ = ["ScalarQuantizer"]
 
@@ -32,7 +33,7 @@ class ScalarQuantizer:
     """
 
     def __init__(self, dim: int, bits: int = 8, *, trim: float = 0.0) -> None:
-        if dim < 1:
+        if as_int(dim, "dim") < 1:
             raise ValueError(f"dim must be at least 1, got {dim}")
         if bits not in (4, 8):
             raise ValueError(f"bits must be 4 or 8, got {bits}")

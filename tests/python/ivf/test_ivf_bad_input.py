@@ -92,8 +92,33 @@ def test_nprobe_beyond_the_lists_is_refused(sample):
     for nprobe in (9, 0, -1):
         with pytest.raises(ValueError, match=rf"nprobe must be in 1\.\.8, the lists, got {nprobe}"):
             index.search(sample, nprobe=nprobe)
+        with pytest.raises(ValueError, match=rf"nprobe must be in 1\.\.8, the lists, got {nprobe}"):
+            index.nprobe = nprobe
     with pytest.raises(ValueError, match="nprobe must be at least 1, got 0"):
-        index.nprobe = 0
+        nf.IVFPQ(DIM).nprobe = 0
+
+
+@pytest.mark.parametrize("name", ["nlist", "nprobe", "bits", "pq_m", "candidates", "seed"])
+@pytest.mark.parametrize("value", [2.5, 4.0, "4"])
+def test_what_is_no_integer_is_refused_by_name(name, value, sample):
+    with pytest.raises(TypeError, match=rf"^{name} must be an int, got {value!r}$"):
+        nf.IVFPQ(DIM, **{"codes": "pq", name: value})
+
+
+def test_a_broken_nprobe_of_a_search_is_refused(sample):
+    index = nf.IVFPQ(DIM, nlist=8)
+    index.train(sample)
+    index.add(sample)
+    with pytest.raises(TypeError, match=r"nprobe must be an int, got 2\.5"):
+        index.search(sample, nprobe=2.5)
+    with pytest.raises(ValueError, match=r"seed must be in 0\.\.\d+, got -1"):
+        nf.IVFPQ(DIM, seed=-1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("pq_m", 4), ("opq", True)])
+def test_what_product_codes_alone_have_is_refused_for_others(name, value):
+    with pytest.raises(ValueError, match=f"{name} must come with codes='pq', got codes='rabitq'"):
+        nf.IVFPQ(DIM, **{name: value})
 
 
 def test_training_twice_with_vectors_held_is_refused(sample):
@@ -141,3 +166,35 @@ def test_max_memory_holds_at_least_a_vector(sample):
     index.train(sample)
     with pytest.raises(ValueError, match="max_memory must be at least 48, one vector, got 40"):
         index.add(sample, max_memory=40)
+
+
+def test_ids_of_pieces_are_as_many_as_the_vectors(sample):
+    index = nf.IVFPQ(DIM, nlist=8)
+    index.train(sample)
+    for ids in (range(399), range(401)):
+        with pytest.raises(ValueError, match=rf"one entry a vector \(400\), got {len(ids)}"):
+            index.add(sample, ids=list(ids), max_memory=4800)
+    assert len(index) == 0
+    with pytest.raises(ValueError, match=r"ids must have one entry a vector \(20\), got 30"):
+        index.add(iter([sample[:10], sample[10:20]]), ids=list(range(30)))
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ([[1.0] * DIM], TypeError, "must be an array or a callable, got list"),
+        (np.full((3, DIM), "a"), TypeError, "must be numbers, got dtype"),
+    ],
+)
+def test_a_rerank_source_that_is_no_array_of_numbers_is_refused(source, error, message):
+    with pytest.raises(error, match=f"rerank_from {message}"):
+        nf.IVFPQ(DIM, rerank_from=source)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_rows_that_cannot_be_ranked_by_are_refused(value, sample):
+    index = nf.IVFPQ(DIM, "cosine", 8, rerank_from=lambda ids: np.full((len(ids), DIM), value))
+    index.train(sample)
+    index.add(sample)
+    with pytest.raises(ValueError, match=r"rows that are finite and not of norm 0, got .* for id"):
+        index.search(sample[0])

@@ -26,7 +26,13 @@ def test_build_refuses_an_unknown_kind():
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"nlist": 300, "bits": 8}, {"codes": "pq", "pq_m": 8, "rerank": None}]
+    "params",
+    [
+        {},
+        {"nlist": 300, "bits": 8},
+        {"codes": "pq", "pq_m": 8, "rerank": None},
+        {"soar": True, "bits": 5},
+    ],
 )
 def test_lists_take_what_was_estimated(params, rng):
     n, dim = 40_000, 32
@@ -36,6 +42,28 @@ def test_lists_take_what_was_estimated(params, rng):
     index.train(vectors)
     index.add(vectors)
     assert told.bytes["total"] == pytest.approx(index.stats()["bytes"]["total"], rel=0.1)
+
+
+def sum_of_parts(n, dim, bits, nlist):
+    """Bytes of a vector (code; factors, slot and list; id), and of a list (half a block; more)."""
+    code = dim * bits / 8
+    return n * (code + 12 + 8.125) + nlist * (16 * code + 6 * dim + 412)
+
+
+@pytest.mark.parametrize(("n", "nlist"), [(60_000, 16), (60_000, 512), (150_000, 256)])
+def test_the_memory_of_codes_is_a_sum_of_parts_from_which_a_hundred_million_follow(n, nlist, rng):
+    index = nf.IVFPQ(128, nlist=nlist, rerank=None)
+    vectors = rng.standard_normal((n, 128), dtype=np.float32)
+    index.train(vectors[: 32 * nlist])
+    index.add(vectors)
+    taken = index.stats()["bytes"]["total"]
+    told = nf.estimate(n, 128, kind="ivfpq", nlist=nlist, rerank=None).bytes["total"]
+    assert sum_of_parts(n, 128, 4, nlist) == pytest.approx(taken, rel=0.03)
+    assert told == pytest.approx(taken, rel=0.03)
+    many = 100_000_000
+    told = nf.estimate(many, 128, kind="ivfpq", nlist=65_536, rerank=None).bytes["total"]
+    assert told == pytest.approx(sum_of_parts(many, 128, 4, 65_536), rel=0.01)
+    assert told < 9e9  # so they fit a machine of 24 GiB, beside their rows on disk
 
 
 def test_fewer_lists_than_the_default_nprobe_are_all_opened():
