@@ -1,6 +1,8 @@
-// Several indexes asked as one: a collection's segments, under one release of the GIL. Each release
-// may cost its taker a wait for a busy thread.
+// Several indexes asked as one: a collection's segments, under one release of the GIL, or none
+// where the answer is quick to have. Each release may cost its taker a wait for a busy thread.
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -31,10 +33,26 @@ std::vector<Asked> as_asked(const py::list& indexes, const py::list& filters) {
     return asked;
 }
 
+/// Whether searches of late came from one thread alone, which then takes nobody's turn by keeping
+/// the GIL. Asked with the GIL held.
+bool alone() {
+    using Clock = std::chrono::steady_clock;
+    constexpr auto recent = std::chrono::milliseconds(10);
+    static std::thread::id last;
+    static Clock::time_point shared{};  // when searches last came from another thread than before
+    const auto now = Clock::now();
+    if (const auto self = std::this_thread::get_id(); self != last) {
+        last = self;
+        shared = now;
+    }
+    return now - shared > recent;
+}
+
 /// The k nearest of what all indexes give, ties going to the smaller id. One query asks each for no
-/// more than can be nearer than what those before it gave.
-void search_all(const std::vector<Asked>& asked, const MatrixView& queries, std::size_t k,
-                const Run& run, Id* ids, float* distances) {
+/// more than can be nearer than what those before it gave. False, where it should not `wait`, if
+/// somebody is changing one of them.
+bool search_all(const std::vector<Asked>& asked, const MatrixView& queries, std::size_t k,
+                const Run& run, bool wait, Id* ids, float* distances) {
     const std::size_t total = queries.rows * k;
     std::fill_n(ids, total, no_id);
     std::fill_n(distances, total, infinity);
@@ -45,8 +63,12 @@ void search_all(const std::vector<Asked>& asked, const MatrixView& queries, std:
     std::vector<std::pair<float, Id>> best;
     std::vector<float> nearest;
     for (std::size_t i = 0; i < asked.size(); ++i) {
-        asked[i].index->search(queries, params, asked[i].filter, &found[i * total], &far[i * total],
-                               run);
+        const auto [index, filter] = asked[i];
+        if (wait)
+            index->search(queries, params, filter, &found[i * total], &far[i * total], run);
+        else if (!index->try_search(queries, params, filter, &found[i * total], &far[i * total],
+                                    run))
+            return false;
         if (queries.rows > 1) continue;
         nearest.insert(nearest.end(), &far[i * total], &far[i * total] + total);
         std::nth_element(nearest.begin(), nearest.begin() + static_cast<std::ptrdiff_t>(k - 1),
@@ -68,10 +90,12 @@ void search_all(const std::vector<Asked>& asked, const MatrixView& queries, std:
             ids[query * k + i] = best[i].second;
         }
     }
+    return true;
 }
 
+/// `quick`: the caller expects no more than a fraction of a millisecond's work.
 py::tuple search_together(const py::list& indexes, const py::list& filters,
-                          const py::object& queries, std::size_t k, int threads) {
+                          const py::object& queries, std::size_t k, int threads, bool quick) {
     const Matrix matrix = as_matrix(queries, "queries");
     require(k >= 1, "k must be at least 1, got ", k);
     require(!matrix.single, "queries must be 2-D, got one query");
@@ -83,9 +107,11 @@ py::tuple search_together(const py::list& indexes, const py::list& filters,
     FloatArray distances(shape);
     Id* ids_out = ids.mutable_data();
     float* distances_out = distances.mutable_data();
-    {
+    // Who changes an index may want the GIL: nobody waits for the one with the other in hand.
+    if (!alone() || !quick ||
+        !search_all(asked, matrix.view, k, run, false, ids_out, distances_out)) {
         const py::gil_scoped_release unlocked;
-        search_all(asked, matrix.view, k, run, ids_out, distances_out);
+        search_all(asked, matrix.view, k, run, true, ids_out, distances_out);
     }
     return py::make_tuple(std::move(ids), std::move(distances));
 }
@@ -94,7 +120,7 @@ py::tuple search_together(const py::list& indexes, const py::list& filters,
 
 void bind_together(py::module_& m) {
     m.def("search_together", &search_together, py::arg("indexes"), py::arg("filters"),
-          py::arg("queries"), py::arg("k"), py::arg("threads"));
+          py::arg("queries"), py::arg("k"), py::arg("threads"), py::arg("quick") = false);
 }
 
 }  // namespace nearfield::bindings

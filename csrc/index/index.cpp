@@ -182,6 +182,20 @@ void Index::search(const MatrixView& queries, const SearchParams& params, const 
     require(params.k >= 1, "k must be at least 1, got ", params.k);
     space_.check("queries", queries, run);
     const std::shared_lock lock(mutex_);
+    answer(queries, params, filter, ids, distances, run);
+}
+
+bool Index::try_search(const MatrixView& queries, const SearchParams& params,
+                       const FilterSpec& filter, Id* ids, float* distances, const Run& run) const {
+    require(params.k >= 1, "k must be at least 1, got ", params.k);
+    space_.check("queries", queries, run);
+    const std::shared_lock lock(mutex_, std::try_to_lock);
+    if (lock) answer(queries, params, filter, ids, distances, run);
+    return lock.owns_lock();
+}
+
+void Index::answer(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
+                   Id* ids, float* distances, const Run& run) const {
     Bitmap scratch;
     const Filter resolved = resolve(filter, scratch);
     const std::size_t total = queries.rows * params.k;

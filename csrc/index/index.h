@@ -105,6 +105,9 @@ class Index {
     /// ids and distances (queries.rows, k), nearest first, padded with -1 and +inf.
     void search(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
                 Id* ids, float* distances, const Run& run) const;
+    /// The same, unless somebody is changing the index: then false, at once.
+    bool try_search(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
+                    Id* ids, float* distances, const Run& run) const;
     /// Everything at distance <= radius.
     RangeResult range_search(const MatrixView& queries, float radius, const SearchParams& params,
                              const FilterSpec& filter, const Run& run) const;
@@ -172,6 +175,9 @@ class Index {
     Space space_;
 
   private:
+    /// search(), under the lock, with checked input.
+    void answer(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
+                Id* ids, float* distances, const Run& run) const;
     std::vector<Slot> find_all(const Id* ids, std::size_t n, bool ignore_missing) const;
 
     IdMap ids_;

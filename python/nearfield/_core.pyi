@@ -93,6 +93,7 @@ def search_together(
     queries: ArrayLike,
     k: int,
     threads: int,
+    quick: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
 
 class FlatIndex(Index):

@@ -23,8 +23,8 @@ class RowCache:
         self._entries: dict[int, Entry] = {}
         self._lock = threading.Lock()
 
-    def get(self, slot: int) -> Entry | None:
-        return self._entries.get(slot)
+    def get_many(self, slots: Iterable[int]) -> list[Entry | None]:
+        return list(map(self._entries.get, slots))
 
     def put_many(self, entries: Iterable[tuple[int, Entry]]) -> None:
         with self._lock:

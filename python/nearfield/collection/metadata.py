@@ -23,6 +23,7 @@ _ABSENT = object()
 _PLAIN = frozenset((str, int, float, bool, type(None)))  # come back from JSON as they were
 _AS_JSON = {True: "true", False: "false", None: "null"}
 # json.dumps makes one of these each time.
+_DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict)
 
 
@@ -76,7 +77,13 @@ def _plain_json(metadata: dict[Any, Any]) -> str | None:
 
 def as_metadata(text: str | None) -> dict[str, Any]:
     """Stored metadata as a dict of its own."""
-    return {} if text is None else json.loads(text)
+    if text is None:
+        return {}
+    value: dict[str, Any]
+    value, end = _DECODER.raw_decode(text)  # json.loads spends as long again on blanks
+    if end < len(text):
+        raise ValueError("there is more after the metadata")
+    return value
 
 
 def as_stored(metadata: Any, text: str | None) -> dict[str, Any]:

@@ -210,21 +210,17 @@ class Reading:
         k = _checked_k(k)
         store = self._ready().store
         fields = store.fields if where is None else store.ensure_fields(where.fields)
-        view = store.view
-        chosen = list(view.segments(part, part is EVERY))
-        k = min(k, max(1, sum(segment.live for segment in chosen)))
-        return view.search(vectors, k, where, chosen, fields, options)
+        return store.view.chosen(part, part is EVERY).search(vectors, k, where, fields, options)
 
     def _hits(
         self, slots: NDArray[np.int64], distances: NDArray[np.float32]
     ) -> list[list[Hit]] | None:
         """Rows of these slots, None if one of them is held no more."""
-        opened = self._ready()
-        metric, entries = opened.store.settings.metric, opened.store.entries
+        store = self._ready().store
+        metric = store.settings.metric
         out = []
         for row, far in zip(slots.tolist(), distances.tolist(), strict=True):
-            row = [slot for slot in row if slot >= 0]
-            found = entries(row)
+            found = store.entries(row if row[-1] >= 0 else [slot for slot in row if slot >= 0])
             if found is None:
                 return None
             out.append(

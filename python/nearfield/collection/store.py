@@ -224,19 +224,17 @@ class Store:
 
     def entries(self, slots: Sequence[int]) -> list[tuple[int | str, str | None, Any]] | None:
         """(id, text, metadata) of each slot; None if one holds no row any more."""
-        found = {slot: self.cache.get(slot) for slot in slots}
-        missing = [slot for slot, entry in found.items() if entry is None]
-        if missing:
+        entries = self.cache.get_many(slots)
+        if None in entries:
+            missing = [slot for slot, entry in zip(slots, entries, strict=True) if entry is None]
             rows = self.rows.rows(missing)
             if None in rows:
                 return None
-            read = [(row.slot, (row.id, row.text, row.meta)) for row in rows if row is not None]
-            self.cache.put_many(read)
-            found.update(read)
+            read = {row.slot: (row.id, row.text, row.meta) for row in rows if row is not None}
+            self.cache.put_many(read.items())
+            entries = [entry or read[slot] for slot, entry in zip(slots, entries, strict=True)]
         return [
-            (entry[0], entry[1], as_metadata(entry[2]))
-            for entry in (found[slot] for slot in slots)
-            if entry is not None
+            (entry[0], entry[1], as_metadata(entry[2])) for entry in entries if entry is not None
         ]
 
     def as_item(self, row: Row) -> Item:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ from nearfield.collection.segment import Fields, Segment, SegmentView
 from nearfield.collection.where import Where
 from nearfield.index import Neighbors
 
-__all__ = ["View"]
+__all__ = ["Chosen", "View"]
 
 Part = int | str | None
+# So many rows of tails are scanned in a fraction of a millisecond: no need to give the interpreter
+# lock away and wait for it.
+_QUICK_ROWS = 1 << 17
 
 
 class View:
@@ -24,6 +27,7 @@ class View:
     def __init__(self, parts: Mapping[Part, tuple[SegmentView, ...]], seq: int) -> None:
         self.parts = parts
         self.seq = seq
+        self._all: Chosen | None = None  # once asked for
 
     def segments(self, part: Part = None, every: bool = True) -> Iterator[SegmentView]:
         """Those of one part, or all."""
@@ -54,39 +58,71 @@ class View:
             parts[part] = tuple(view.without(slots) for view in parts[part])
         return View(parts, seq)
 
+    def chosen(self, part: Part = None, every: bool = True) -> Chosen:
+        """Those of one part, or all, to be searched."""
+        if not every:
+            return Chosen(self.parts.get(part, ()), self.seq)
+        if self._all is None:
+            self._all = Chosen(self.segments(), self.seq)
+        return self._all
+
+
+class Chosen:
+    """Segments that are searched together, as a view shows them. Never changes."""
+
+    def __init__(self, segments: Iterable[SegmentView], seq: int) -> None:
+        # The index first: it is quick to tell how near rows of the tail must be.
+        self._views = sorted(
+            (view for view in segments if view.live), key=lambda view: not view.segment.sealed
+        )
+        self._cores: list[Any] = [view.segment.index._core for view in self._views]
+        self._plain = all(view.segment.plain for view in self._views)
+        tails = (view.n for view in self._views if not view.segment.sealed)
+        self._quick = sum(tails) <= _QUICK_ROWS
+        self._live = sum(view.live for view in self._views)
+        self._seq = seq
+
     def search(
         self,
         queries: NDArray[np.float32],
         k: int,
         where: Where | None,
-        segments: Sequence[SegmentView],
         fields: Fields,
         options: Mapping[str, Any],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Slots and distances of the k nearest, (nq, k), padded with -1 and +inf."""
-        segments = [view for view in segments if view.live]
-        if options.keys() == {"threads"} and all(view.segment.plain for view in segments):
-            # The index first: it is quick to tell how near rows of the tail must be.
-            ordered = sorted(segments, key=lambda view: not view.segment.sealed)
-            asked = [(view.segment.index._core, view.filter(where, fields)) for view in ordered]
-            kept = [(core, rows) for core, rows in asked if rows is None or len(rows)]
+        """Slots and distances of the k nearest, padded with -1 and +inf; at most as many columns
+        as there are rows.
+        """
+        k = min(k, max(1, self._live))
+        if self._plain and options.keys() == {"threads"}:
+            rows = [view.filter(where, fields) for view in self._views]
+            quick = self._quick and where is None and len(queries) == 1
             ids, distances = _core.search_together(
-                [core for core, _ in kept], [rows for _, rows in kept], queries, k, **options
+                self._cores, rows, queries, k, options["threads"], quick
             )
             # Rows that a writer has appended and not shown yet come in the way seldom.
-            if not (ids > self.seq).any():
+            if not (ids > self._seq).any():
                 return ids, distances
+        return self._one_by_one(queries, k, where, fields, options)
+
+    def _one_by_one(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        where: Where | None,
+        fields: Fields,
+        options: Mapping[str, Any],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         found = []
-        for view in segments:
-            if view.live:
-                own = {
-                    name: value
-                    for name, value in options.items()
-                    if name == "threads" or hasattr(view.segment.index, name)
-                }
-                answer = view.search(queries, k, where, fields, own)
-                if answer is not None:
-                    found.append(answer)
+        for view in self._views:
+            own = {
+                name: value
+                for name, value in options.items()
+                if name == "threads" or hasattr(view.segment.index, name)
+            }
+            answer = view.search(queries, k, where, fields, own)
+            if answer is not None:
+                found.append(answer)
         return _merge(found, len(queries), k)
 
 

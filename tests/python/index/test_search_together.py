@@ -1,0 +1,55 @@
+"""Segments asked as one, with and without the interpreter lock."""
+
+import threading
+import time
+
+import numpy as np
+
+import nearfield as nf
+from nearfield import _core
+
+
+def test_a_quick_search_does_not_keep_the_interpreter_from_who_changes_the_index():
+    rng = np.random.default_rng(5)
+    index = nf.HNSW(16, "l2")
+    index.add(rng.standard_normal((100, 16)))
+    heard = []
+
+    def build():  # holds the index throughout, and asks for the interpreter now and then
+        index.add(
+            rng.standard_normal((20_000, 16)), threads=1, progress=lambda *at: heard.append(at)
+        )
+
+    builder = threading.Thread(target=build)
+    query = rng.standard_normal((1, 16)).astype(np.float32)
+    time.sleep(0.02)  # searches of another thread are long ago
+    _core.search_together([index._core], [None], query, 1, 1, True)
+    time.sleep(0.02)
+    builder.start()
+    while builder.is_alive():
+        ids, _ = _core.search_together([index._core], [None], query, 1, 1, True)
+        assert ids[0, 0] >= 0
+    assert heard and len(index) == 20_100
+
+
+def test_quick_searches_of_several_threads_give_what_each_would_alone():
+    rng = np.random.default_rng(6)
+    parts = [nf.Flat(8, "l2"), nf.Flat(8, "l2")]
+    vectors = rng.standard_normal((400, 8)).astype(np.float32)
+    parts[0].add(vectors[:300], ids=np.arange(300))
+    parts[1].add(vectors[300:], ids=np.arange(300, 400))
+    cores, wrong = [part._core for part in parts], []
+
+    def search(mine):
+        for row in mine:
+            for quick in (True, False):
+                ids, far = _core.search_together(cores, [None] * 2, vectors[[row]], 1, 1, quick)
+                if ids[0, 0] != row or far[0, 0] != 0:
+                    wrong.append(row)
+
+    threads = [threading.Thread(target=search, args=(range(i, 400, 4),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
