@@ -2,6 +2,7 @@
 // where the answer is quick to have. Each release may cost its taker a wait for a busy thread.
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -93,9 +94,11 @@ bool search_all(const std::vector<Asked>& asked, const MatrixView& queries, std:
     return true;
 }
 
-/// `quick`: the caller expects no more than a fraction of a millisecond's work.
-py::tuple search_together(const py::list& indexes, const py::list& filters,
-                          const py::object& queries, std::size_t k, int threads, bool quick) {
+/// `quick`: the caller expects no more than a fraction of a millisecond's work. None where an id
+/// beyond `last` was found.
+py::object search_together(const py::list& indexes, const py::list& filters,
+                           const py::object& queries, std::size_t k, int threads, bool quick,
+                           Id last) {
     const Matrix matrix = as_matrix(queries, "queries");
     require(k >= 1, "k must be at least 1, got ", k);
     require(!matrix.single, "queries must be 2-D, got one query");
@@ -113,6 +116,8 @@ py::tuple search_together(const py::list& indexes, const py::list& filters,
         const py::gil_scoped_release unlocked;
         search_all(asked, matrix.view, k, run, true, ids_out, distances_out);
     }
+    const auto beyond = [last](Id id) { return id > last; };
+    if (std::any_of(ids_out, ids_out + matrix.view.rows * k, beyond)) return py::none();
     return py::make_tuple(std::move(ids), std::move(distances));
 }
 
@@ -120,7 +125,8 @@ py::tuple search_together(const py::list& indexes, const py::list& filters,
 
 void bind_together(py::module_& m) {
     m.def("search_together", &search_together, py::arg("indexes"), py::arg("filters"),
-          py::arg("queries"), py::arg("k"), py::arg("threads"), py::arg("quick") = false);
+          py::arg("queries"), py::arg("k"), py::arg("threads"), py::arg("quick") = false,
+          py::arg("last") = std::numeric_limits<Id>::max());
 }
 
 }  // namespace nearfield::bindings

@@ -94,7 +94,8 @@ def search_together(
     k: int,
     threads: int,
     quick: bool = False,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+    last: int = ...,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None: ...
 
 class FlatIndex(Index):
     def __init__(self, dim: int, metric: str, dtype: str, prefilter: bool | None) -> None: ...

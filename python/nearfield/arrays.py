@@ -1,12 +1,13 @@
 """The one place where a user's array becomes float32, C-ordered and 1-D or 2-D."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["as_matrix"]
 
+_FLOAT32 = np.dtype(np.float32)
 _ON_CPU = (1, 3)  # DLPack: memory of the CPU, and CUDA's that is pinned there
 
 
@@ -33,6 +34,10 @@ def as_matrix(values: Any, name: str) -> NDArray[np.float32]:
     ValueError
         If they do not form one or two dimensions, or some are missing.
     """
+    # What most calls bring, before anything is looked up.
+    plain = type(values) is np.ndarray and values.dtype is _FLOAT32
+    if plain and values.ndim in (1, 2) and values.flags.c_contiguous:
+        return cast("NDArray[np.float32]", values)
     if hasattr(values, "__next__"):
         return _gather(values, name)
     array = _as_numpy(values, name)

@@ -97,12 +97,12 @@ class Chosen:
         if self._plain and options.keys() == {"threads"}:
             rows = [view.filter(where, fields) for view in self._views]
             quick = self._quick and where is None and len(queries) == 1
-            ids, distances = _core.search_together(
-                self._cores, rows, queries, k, options["threads"], quick
+            found = _core.search_together(
+                self._cores, rows, queries, k, options["threads"], quick, self._seq
             )
             # Rows that a writer has appended and not shown yet come in the way seldom.
-            if not (ids > self._seq).any():
-                return ids, distances
+            if found is not None:
+                return found
         return self._one_by_one(queries, k, where, fields, options)
 
     def _one_by_one(

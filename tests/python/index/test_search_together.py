@@ -53,3 +53,13 @@ def test_quick_searches_of_several_threads_give_what_each_would_alone():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_what_is_beyond_the_last_id_that_may_be_seen_gives_no_answer():
+    index = nf.Flat(4, "l2")
+    index.add(np.eye(4), ids=[1, 2, 3, 9])
+    query = np.eye(4, dtype=np.float32)[:1]
+    ask = [index._core], [None], query
+    assert _core.search_together(*ask, 3, 1, False, 9)[0][0].tolist() == [1, 2, 3]
+    assert _core.search_together(*ask, 4, 1, False, 8) is None
+    assert _core.search_together(*ask, 3, 1, True, 8)[0][0].tolist() == [1, 2, 3]
