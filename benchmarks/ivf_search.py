@@ -27,7 +27,7 @@ import datasets
 import nearfield as nf
 
 Floats = NDArray[np.float32]
-PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 RECALLS = (0.80, 0.90, 0.95, 0.99)
 Sweep = list[tuple[int, Callable[[Floats], Any]]]
 
