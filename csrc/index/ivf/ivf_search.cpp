@@ -15,15 +15,17 @@ namespace {
 constexpr std::size_t queries_at_once = 1024;
 // Lists that every query opens first, so that the others find a tight threshold.
 constexpr std::size_t lists_first = 1;
+// From so many dimensions on, codes of 4 bits a dimension err too little for many to be measured.
+constexpr std::size_t many_dims = 100;
 // Reading a vector at random takes as long as estimating so many in order.
 constexpr double estimates_a_vector = 12;
 
 /// Vectors measured for k results: the coarser the codes, the more.
-std::size_t default_candidates(std::size_t k, int bits, CodeKind kind) {
+std::size_t default_candidates(std::size_t k, int bits, CodeKind kind, std::size_t dim) {
     if (kind == CodeKind::product) return bits == 4 ? 6 * k + 40 : 8 * k + 60;
     if (bits == 8) return k + 6;
     if (bits == 5) return k + k / 4 + 10;
-    if (bits == 4) return k + k / 2 + 15;
+    if (bits == 4) return dim < many_dims ? k + k / 2 + 15 : k + 2 * k / 5 + 10;
     if (bits == 3) return 2 * k + 20;
     if (bits == 2) return 4 * k + 30;
     return 12 * k + 60;
@@ -42,9 +44,8 @@ IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, cons
     nprobe_ = params.nprobe != 0 ? params.nprobe : std::min(nlist, index.params_.nprobe);
     require(nprobe_ <= nlist, "nprobe must be at most nlist (", nlist, "), got ", nprobe_);
     const ResidualParams& codes = index.params_.codes;
-    candidates_ = std::max(k_, index.params_.candidates != 0
-                                   ? index.params_.candidates
-                                   : default_candidates(k_, codes.bits, codes.kind));
+    const std::size_t usual = default_candidates(k_, codes.bits, codes.kind, index.space_.dim());
+    candidates_ = std::max(k_, index.params_.candidates != 0 ? index.params_.candidates : usual);
     if (!index.params_.rerank) candidates_ = k_;
     candidates_ = std::min(candidates_, std::max<std::size_t>(filter.count, 1));
     kept_ = candidates_ * index.copies();
