@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from nearfield.collection.opening import Opened
 from nearfield.collection.reading import Reading
 from nearfield.collection.rows import NewRow, Row, Rows
 from nearfield.collection.store import Store, is_in
-from nearfield.errors import CorruptCollection
+from nearfield.errors import CorruptCollection, StorageError
 
 __all__ = ["Check", "Salvage", "check", "salvage"]
 
@@ -124,6 +125,10 @@ def _samples(opened: Opened, deep: bool) -> None:
 
 def salvage(path: Path, into: Path, make: Callable[..., Reading]) -> Salvage:
     """See `Collection.salvage`."""
+    if not (path / "rows.db").exists() and not any(path.glob("view-*.db")):
+        raise StorageError(errno.ENOENT, "no collection to salvage", str(path))
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise ValueError(f"into must be an empty folder or none yet, got {into}")
     counts = {"rows": 0, "snapshot": 0, "damaged": 0}
     lock = FolderLock(path)
     source, view = _open_rows(path / "rows.db"), None

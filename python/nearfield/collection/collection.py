@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -114,7 +115,7 @@ class Collection(Reading):
         }  # fmt: skip
         with reporting(progress, "rebuild") as report:
             self._open = open_collection(
-                Path(path), wanted, encoder, durability=durability, read_only=read_only,
+                _as_path(path, "path"), wanted, encoder, durability=durability, read_only=read_only,
                 seal_rows=seal_rows, max_waiting=max_waiting, cache_bytes=cache_bytes,
                 threads=threads, progress=report,
             )  # fmt: skip
@@ -313,5 +314,18 @@ class Collection(Reading):
         -------
         Salvage
             How many rows came from the rows and from snapshots, and how many were damaged.
+
+        Raises
+        ------
+        ValueError
+            If there is something in `into`.
+        StorageError
+            If there is no collection at `path`.
         """
-        return checking.salvage(Path(path), Path(into), cls)
+        return checking.salvage(_as_path(path, "path"), _as_path(into, "into"), cls)
+
+
+def _as_path(path: Any, name: str) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a str or a Path, got {type(path).__name__}")
+    return Path(path)

@@ -213,8 +213,13 @@ class Database:
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> None:
         """One statement."""
-        with self.lock, self.errors():
-            self._connection.execute(sql, values)
+        try:  # as errors() does, which takes longer
+            with self.lock:
+                self._connection.execute(sql, values)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise self._ours(error) from error
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
         """Insert whole rows; others may read in between."""

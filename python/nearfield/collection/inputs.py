@@ -17,6 +17,7 @@ __all__ = ["Batch", "DocumentEncoder", "as_ids", "as_texts", "make_batch"]
 
 MAX_TEXT_BYTES = 16 << 20
 MAX_ID_BYTES = 4096
+_STORED = np.dtype("<f4")
 
 
 @runtime_checkable
@@ -54,6 +55,9 @@ class Batch:
 
 def as_ids(ids: Any) -> list[int | str]:
     """Ids as a list, all int or all str."""
+    plain = type(ids) is list and ids and set(map(type, ids)) == {int}
+    if plain and min(ids) >= -(2**63) and max(ids) < 2**63:
+        return list(ids)
     names = as_names(ids)
     found: list[Any] = as_int_ids(ids).tolist() if names is None else names
     if names is not None:
@@ -84,7 +88,7 @@ def make_batch(
     listed = _as_metadata(metadata, len(ids))
     encoded = [as_json(value, f"metadata[{i}]") for i, value in enumerate(listed)]
     stored = [as_stored(value, text) for value, text in zip(listed, encoded, strict=True)]
-    little = np.ascontiguousarray(vectors, dtype="<f4")
+    little = vectors if vectors.dtype is _STORED else np.ascontiguousarray(vectors, _STORED)
     rows = [
         NewRow(
             ids[i],

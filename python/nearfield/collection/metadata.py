@@ -107,7 +107,8 @@ def _check(value: Any, name: str, depth: int) -> None:
             raise ValueError(f"{name} must be finite, got {value}")
         return
     if depth > MAX_DEPTH:
-        raise ValueError(f"{name} must be at most {MAX_DEPTH} levels deep, got more")
+        row = name.partition("]")[0] + "]"
+        raise ValueError(f"{row} must be at most {MAX_DEPTH} levels deep, got more")
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if not isinstance(key, str):

@@ -22,6 +22,7 @@ from nearfield.collection.publishing import newest_view
 from nearfield.collection.rows import Rows
 from nearfield.collection.store import Settings, Store
 from nearfield.errors import CorruptCollection, EncoderMismatch, ForkError, StorageError
+from nearfield.scalars import as_int
 
 __all__ = ["Opened", "open_collection"]
 
@@ -112,15 +113,15 @@ def open_collection(
     """Open or make a collection; see `Collection` for the arguments."""
     if durability not in _SYNC:
         raise ValueError(f"durability must be 'full' or 'os', got {durability!r}")
+    seal_rows, cache_bytes = as_int(seal_rows, "seal_rows"), as_int(cache_bytes, "cache_bytes")
+    threads = as_int(threads, "threads", 0, 1024)
     if seal_rows < 64:
         raise ValueError(f"seal_rows must be at least 64, got {seal_rows}")
-    room = 4 * seal_rows if max_waiting is None else max_waiting
+    room = 4 * seal_rows if max_waiting is None else as_int(max_waiting, "max_waiting")
     if room < seal_rows:
         raise ValueError(f"max_waiting must be at least seal_rows ({seal_rows}), got {room}")
     if cache_bytes < 0:
         raise ValueError(f"cache_bytes must be at least 0, got {cache_bytes}")
-    if not 0 <= threads <= 1024:
-        raise ValueError(f"threads must be in 0..1024, got {threads}")
     for name in ("encode_document", "encode_query", "dim", "fingerprint"):
         if encoder is not None and not hasattr(encoder, name):
             raise TypeError(f"encoder must have {name}, got {type(encoder).__name__}")
@@ -245,7 +246,7 @@ def _first_settings(rows: Rows, given: dict[str, Any], fingerprint: str | None) 
     if "dim" not in given:
         raise ValueError("dim or an encoder must be given to make a collection, got neither")
     config = {
-        "dim": int(given["dim"]),
+        "dim": as_int(given["dim"], "dim"),
         "metric": given.get("metric", "cosine"),
         "index": given.get("index", "hnsw"),
         "index_params": dict(given.get("index_params", {})),

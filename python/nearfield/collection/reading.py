@@ -17,9 +17,11 @@ from nearfield.collection.opening import Opened
 from nearfield.collection.where import Where, parse
 from nearfield.errors import UnknownId
 from nearfield.ids import is_single
+from nearfield.scalars import as_int
 
 __all__ = ["EVERY", "Reading"]
 
+_MAX_EF = 65_536
 EVERY: Any = object()
 """No partition was named."""
 
@@ -116,7 +118,7 @@ class Reading:
         partition : int, str or None, optional
             Only this part of a collection with `partition_by`; None is the part of rows without
             the field.
-        ef_search : int, optional
+        ef_search : int, in 1..65536, optional
             Passed to an index that has it.
         threads : int, default 0
             0 means all.
@@ -142,9 +144,9 @@ class Reading:
         """
         vectors, single = self._as_queries(query, vector)
         condition, part = self._as_condition(where, partition)
-        options: dict[str, Any] = {"threads": threads}
+        options: dict[str, Any] = {"threads": as_int(threads, "threads", 0, 1024)}
         if ef_search is not None:
-            options["ef_search"] = ef_search
+            options["ef_search"] = as_int(ef_search, "ef_search", 1, _MAX_EF)
         if hybrid is not False or rerank is not None:
             found = self._ranked(query, vectors, k, (condition, part, options), hybrid, rerank)
             return found[0] if single else found

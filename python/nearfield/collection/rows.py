@@ -150,7 +150,7 @@ class Rows:
             If an inserted id is held after the deletions; nothing has changed then.
         """
         state = self.state
-        old = self._find(delete)  # nobody else writes meanwhile
+        old = self._find(delete) if delete else []  # nobody else writes meanwhile
         first = state.last_seq + len(old) + 1
         hashes = hash_rows([(first + i, *row) for i, row in enumerate(insert)])
         fresh = State(

@@ -132,7 +132,9 @@ class Store:
 
     def _wait_for_room(self, batch: Batch | None) -> None:
         """Hold writers back while more rows wait for the index than a search can scan quickly."""
-        for part in {row.part for row in batch.rows} if batch else ():
+        if batch is None or not self.catching_up:
+            return
+        for part in {row.part for row in batch.rows}:
             while self.catching_up and self.waiting(part) >= self.room:
                 self.writing.wait(0.5)
                 self.check_writable()
@@ -144,10 +146,10 @@ class Store:
     def _apply(self, change: Change, batch: Batch | None) -> None:
         grown = []
         if batch is not None and batch.rows:
-            slots = np.arange(change.first_slot, change.first_slot + change.inserted)
-            grown = self._append(slots, batch)
+            slots = range(change.first_slot, change.first_slot + change.inserted)
+            grown = self._append(np.arange(slots.start, slots.stop), batch)
             self.cache.put_many(
-                (int(slot), (row.id, row.text, row.meta))
+                (slot, (row.id, row.text, row.meta))
                 for slot, row in zip(slots, batch.rows, strict=True)
             )
         removed: dict[Part, list[int]] = {}

@@ -10,9 +10,8 @@ import sys
 import time
 from contextlib import closing
 
-import numpy as np
 import pytest
-from collection_tools import DIM, LettersEncoder, ids_of, vectors_of
+from collection_tools import DIM, ids_of, vectors_of
 
 import nearfield as nf
 from nearfield.errors import StorageError
@@ -336,6 +335,23 @@ def test_salvage_saves_what_is_whole(folder, tmp_path):
         assert docs.check(deep=True).ok
 
 
+def test_salvage_refuses_a_folder_with_something_in_it_and_one_without_a_collection(
+    folder, tmp_path
+):
+    other = tmp_path / "other"
+    with nf.Collection(other, dim=16) as docs:
+        docs.add(ids=[1], vectors=vectors_of(1))
+    with pytest.raises(ValueError, match="into must be an empty folder or none yet, got .*other"):
+        nf.Collection.salvage(folder, other)
+    with nf.Collection(other) as docs:
+        assert len(docs) == 1
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", tmp_path / "missing"):
+        with pytest.raises(nf.StorageError, match="no collection to salvage"):
+            nf.Collection.salvage(path, tmp_path / "saved")
+    assert not list((tmp_path / "empty").iterdir())
+
+
 def test_rows_gone_back_in_time_are_detected_and_salvaged_from_the_snapshot(folder, tmp_path):
     old = tmp_path / "old.db"
     shutil.copy(folder / "rows.db", old)
@@ -364,97 +380,6 @@ def test_rows_that_vanished_whole_are_detected_before_new_ones_are_made(folder):
         nf.Collection(folder, dim=DIM)
     assert (caught.value.first_lost, caught.value.last_lost) == (1, 50)
     assert not (folder / "rows.db").exists()
-
-
-# Arguments
-
-
-@pytest.mark.parametrize(
-    "metadata,error,message",
-    [
-        ([{"x": "a" * (1 << 20)}], ValueError, r"metadata\[0\] must take at most 1,048,576 bytes"),
-        ([{"x": object()}], TypeError, r"metadata\[0\]\['x'\] must be JSON .* got object"),
-        ([{"x": np.int64(3)}], TypeError, r"metadata\[0\]\['x'\] must be JSON .* got int64"),
-        ([{1: 2}], TypeError, r"metadata\[0\] must have str keys, got 1"),
-        ([{"x": [float("inf")]}], ValueError, r"metadata\[0\]\['x'\].* must be finite, got inf"),
-        ([{"x": 2**63}], ValueError, r"metadata\[0\]\['x'\] must fit int64, got 92233720"),
-        ([{"x": "\ud800"}], ValueError, r"metadata\[0\] must be valid Unicode"),
-        (["text"], TypeError, r"metadata\[0\] must be a dict or None, got str"),
-        ("text", TypeError, "metadata must be a list of dicts, got str"),
-        ([{}, {}], ValueError, r"metadata must have one dict a row \(1\), got 2"),
-    ],
-    ids=lambda value: getattr(value, "__name__", None) if isinstance(value, type) else None,
-)  # fmt: skip
-def test_metadata_that_is_not_json_or_too_large_is_refused(metadata, error, message, folder):
-    with nf.Collection(folder) as docs:
-        with pytest.raises(error, match=message):
-            docs.add(ids=[900], vectors=vectors_of(1), metadata=metadata)
-        deep = {}
-        for _ in range(40):
-            deep = {"x": deep}
-        with pytest.raises(ValueError, match="must be at most 32 levels deep"):
-            docs.add(ids=[900], vectors=vectors_of(1), metadata=[deep])
-        assert 900 not in docs
-        docs.add(ids=[900], vectors=vectors_of(1), metadata=[{"x": "a" * ((1 << 20) - 8)}])
-        assert len(docs.get(900).metadata["x"]) == (1 << 20) - 8
-
-
-def test_other_arguments_are_refused_by_name(folder):
-    vectors = vectors_of(2)
-    with nf.Collection(folder) as docs:
-        cases = [
-            (lambda: docs.add(), ValueError, "texts or vectors must be given, got neither"),
-            (lambda: docs.add(ids=[1, 2, 3], vectors=vectors), ValueError,
-             r"ids must have one entry a row \(2\), got 3"),
-            (lambda: docs.add(ids=[91, 91], vectors=vectors), ValueError,
-             "ids must be distinct, got 91 more than once"),
-            (lambda: docs.add(vectors=vectors[:, :5]), ValueError, r"must have shape \(n, 16"),
-            (lambda: docs.add(vectors=vectors, texts=["one"]), ValueError,
-             r"texts must have one entry a vector \(2\), got 1"),
-            (lambda: docs.add(vectors=vectors, texts=["a", 3]), TypeError,
-             r"texts\[1\] must be a str, got int"),
-            (lambda: docs.add(vectors=vectors, texts=["a", "\udcff"]), ValueError,
-             r"texts\[1\] must be valid Unicode, got a lone surrogate at 0"),
-            (lambda: docs.add(texts=["a"]), ValueError, "texts must come with vectors or an enc"),
-            (lambda: docs.upsert(None, vectors=vectors), ValueError, "ids must be given to upsert"),
-            (lambda: docs.search(vectors[0], k=0), ValueError, "k must be at least 1, got 0"),
-            (lambda: docs.search(vectors[0], k="3"), TypeError, "k must be an int, got str"),
-            (lambda: docs.search("text"), ValueError, "texts must come with vectors or an encoder"),
-            (lambda: docs.search(vectors[0], partition="x"), ValueError, "no partition_by"),
-            (lambda: docs.delete([1, 1]), ValueError, "ids must be distinct, got 1 more than once"),
-            (lambda: docs.delete([1], missing="x"), ValueError, "missing must be 'raise' or"),
-            (lambda: docs.get([1, 999]), nf.UnknownId, "must be in the collection, got 999"),
-        ]  # fmt: skip
-        before = docs.stats()
-        for call, error, message in cases:
-            with pytest.raises(error, match=message):
-                call()
-        assert docs.stats() == before
-    for arguments, message in [
-        ({"durability": "none"}, "durability must be 'full' or 'os', got 'none'"),
-        ({"seal_rows": 1}, "seal_rows must be at least 64, got 1"),
-        (
-            {"seal_rows": 100, "max_waiting": 99},
-            r"max_waiting must be at least seal_rows \(100\), got 99",
-        ),
-        ({"cache_bytes": -1}, "cache_bytes must be at least 0, got -1"),
-        ({"threads": -1}, r"threads must be in 0..1024, got -1"),
-        ({"fields": ["$x"]}, r"fields must be names that do not begin with '\$', got '\$x'"),
-        ({"fields": ["x", "x"]}, "fields must be distinct"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            nf.Collection(folder, **arguments)
-    with pytest.raises(TypeError, match="encoder must have encode_document, got object"):
-        nf.Collection(folder, encoder=object())
-
-
-def test_a_bad_encoder_answer_is_refused(tmp_path):
-    encoder = LettersEncoder()
-    with nf.Collection(tmp_path / "docs", encoder=encoder) as docs:
-        encoder.encode_document = lambda texts: np.ones((len(texts), 5), np.float32)
-        with pytest.raises(ValueError, match=r"encoder must give vectors of shape \(1, 32\), got"):
-            docs.add(texts=["x"])
-        assert len(docs) == 0
 
 
 # Reading in other processes

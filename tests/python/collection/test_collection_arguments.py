@@ -1,0 +1,113 @@
+"""What a user hands to a collection is refused by name, before anything changes."""
+
+import numpy as np
+import pytest
+from collection_tools import DIM, LettersEncoder, vectors_of
+
+import nearfield as nf
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A closed collection of 50 rows."""
+    with nf.Collection(tmp_path / "docs", dim=DIM) as docs:
+        docs.add(vectors=vectors_of(50))
+    return tmp_path / "docs"
+
+
+@pytest.mark.parametrize(
+    "metadata,error,message",
+    [
+        ([{"x": "a" * (1 << 20)}], ValueError, r"metadata\[0\] must take at most 1,048,576 bytes"),
+        ([{"x": object()}], TypeError, r"metadata\[0\]\['x'\] must be JSON .* got object"),
+        ([{"x": np.int64(3)}], TypeError, r"metadata\[0\]\['x'\] must be JSON .* got int64"),
+        ([{1: 2}], TypeError, r"metadata\[0\] must have str keys, got 1"),
+        ([{"x": [float("inf")]}], ValueError, r"metadata\[0\]\['x'\].* must be finite, got inf"),
+        ([{"x": 2**63}], ValueError, r"metadata\[0\]\['x'\] must fit int64, got 92233720"),
+        ([{"x": "\ud800"}], ValueError, r"metadata\[0\] must be valid Unicode"),
+        (["text"], TypeError, r"metadata\[0\] must be a dict or None, got str"),
+        ("text", TypeError, "metadata must be a list of dicts, got str"),
+        ([{}, {}], ValueError, r"metadata must have one dict a row \(1\), got 2"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) if isinstance(value, type) else None,
+)  # fmt: skip
+def test_metadata_that_is_not_json_or_too_large_is_refused(metadata, error, message, folder):
+    with nf.Collection(folder) as docs:
+        with pytest.raises(error, match=message):
+            docs.add(ids=[900], vectors=vectors_of(1), metadata=metadata)
+        deep = {}
+        for _ in range(40):
+            deep = {"x": deep}
+        with pytest.raises(ValueError, match=r"^metadata\[0\] must be at most 32 levels deep"):
+            docs.add(ids=[900], vectors=vectors_of(1), metadata=[deep])
+        assert 900 not in docs
+        docs.add(ids=[900], vectors=vectors_of(1), metadata=[{"x": "a" * ((1 << 20) - 8)}])
+        assert len(docs.get(900).metadata["x"]) == (1 << 20) - 8
+
+
+def test_other_arguments_are_refused_by_name(folder):
+    vectors = vectors_of(2)
+    with nf.Collection(folder) as docs:
+        cases = [
+            (lambda: docs.add(), ValueError, "texts or vectors must be given, got neither"),
+            (lambda: docs.add(ids=[1, 2, 3], vectors=vectors), ValueError,
+             r"ids must have one entry a row \(2\), got 3"),
+            (lambda: docs.add(ids=[91, 91], vectors=vectors), ValueError,
+             "ids must be distinct, got 91 more than once"),
+            (lambda: docs.add(vectors=vectors[:, :5]), ValueError, r"must have shape \(n, 16"),
+            (lambda: docs.add(vectors=vectors, texts=["one"]), ValueError,
+             r"texts must have one entry a vector \(2\), got 1"),
+            (lambda: docs.add(vectors=vectors, texts=["a", 3]), TypeError,
+             r"texts\[1\] must be a str, got int"),
+            (lambda: docs.add(vectors=vectors, texts=["a", "\udcff"]), ValueError,
+             r"texts\[1\] must be valid Unicode, got a lone surrogate at 0"),
+            (lambda: docs.add(texts=["a"]), ValueError, "texts must come with vectors or an enc"),
+            (lambda: docs.upsert(None, vectors=vectors), ValueError, "ids must be given to upsert"),
+            (lambda: docs.search(vectors[0], k=0), ValueError, "k must be at least 1, got 0"),
+            (lambda: docs.search(vectors[0], k="3"), TypeError, "k must be an int, got str"),
+            (lambda: docs.search(vectors[0], threads=1.5), TypeError, "threads must be an int"),
+            (lambda: docs.search(vectors[0], threads=-1), ValueError, "threads must be in 0..1024"),
+            (lambda: docs.search(vectors[0], ef_search=0), ValueError, "ef_search must be in 1.."),
+            (lambda: docs.search("text"), ValueError, "texts must come with vectors or an encoder"),
+            (lambda: docs.search(vectors[0], partition="x"), ValueError, "no partition_by"),
+            (lambda: docs.delete([1, 1]), ValueError, "ids must be distinct, got 1 more than once"),
+            (lambda: docs.delete([1], missing="x"), ValueError, "missing must be 'raise' or"),
+            (lambda: docs.get([1, 999]), nf.UnknownId, "must be in the collection, got 999"),
+        ]  # fmt: skip
+        before = docs.stats()
+        for call, error, message in cases:
+            with pytest.raises(error, match=message):
+                call()
+        assert docs.stats() == before
+    for arguments, message in [
+        ({"durability": "none"}, "durability must be 'full' or 'os', got 'none'"),
+        ({"seal_rows": 1}, "seal_rows must be at least 64, got 1"),
+        (
+            {"seal_rows": 100, "max_waiting": 99},
+            r"max_waiting must be at least seal_rows \(100\), got 99",
+        ),
+        ({"cache_bytes": -1}, "cache_bytes must be at least 0, got -1"),
+        ({"threads": -1}, r"threads must be in 0..1024, got -1"),
+        ({"fields": ["$x"]}, r"fields must be names that do not begin with '\$', got '\$x'"),
+        ({"fields": ["x", "x"]}, "fields must be distinct"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            nf.Collection(folder, **arguments)
+    with pytest.raises(TypeError, match="encoder must have encode_document, got object"):
+        nf.Collection(folder, encoder=object())
+    for name in ("seal_rows", "max_waiting", "cache_bytes", "threads"):
+        with pytest.raises(TypeError, match=f"{name} must be an int, got '9999'"):
+            nf.Collection(folder, **{name: "9999"})
+    with pytest.raises(TypeError, match="dim must be an int, got 8.5"):
+        nf.Collection(folder.with_name("fresh"), dim=8.5)
+    with pytest.raises(TypeError, match="path must be a str or a Path, got NoneType"):
+        nf.Collection(None, dim=8)
+
+
+def test_a_bad_encoder_answer_is_refused(tmp_path):
+    encoder = LettersEncoder()
+    with nf.Collection(tmp_path / "docs", encoder=encoder) as docs:
+        encoder.encode_document = lambda texts: np.ones((len(texts), 5), np.float32)
+        with pytest.raises(ValueError, match=r"encoder must give vectors of shape \(1, 32\), got"):
+            docs.add(texts=["x"])
+        assert len(docs) == 0
