@@ -6,7 +6,10 @@ namespace nearfield::bindings {
 
 void bind_config(py::module_& m) {
     m.def("num_threads", &num_threads);
-    m.def("set_num_threads", &set_num_threads, py::arg("threads"));
+    m.def(
+        "set_num_threads",
+        [](Threads threads) { set_num_threads(static_cast<int>(threads.in(0, max_threads))); },
+        py::arg("threads"));
     m.def("build_config", [] {
         py::dict config;
         config["version"] = NEARFIELD_VERSION;

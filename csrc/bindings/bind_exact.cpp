@@ -10,17 +10,17 @@ namespace {
 
 using IdArray = py::array_t<Id, py::array::c_style>;
 
-std::unique_ptr<ExactScan> make_scan(const py::object& queries, py::ssize_t k, const char* metric,
-                                     int threads) {
+std::unique_ptr<ExactScan> make_scan(const py::object& queries, Int<"k"> k,
+                                     const Word<"metric">& metric, Threads threads) {
     const Matrix matrix = as_matrix(queries, "queries");
-    require(k >= 1, "k must be at least 1, got ", k);
+    const std::size_t wanted = as_count(k);
     const Run run = make_run(threads, py::none());
     const py::gil_scoped_release unlocked;
-    return std::make_unique<ExactScan>(Space(matrix.view.dim, metric), matrix.view,
-                                       static_cast<std::size_t>(k), run);
+    return std::make_unique<ExactScan>(Space(matrix.view.dim, metric.value.c_str()), matrix.view,
+                                       wanted, run);
 }
 
-py::tuple finish(ExactScan& scan, int threads) {
+py::tuple finish(ExactScan& scan, Threads threads) {
     const auto nq = static_cast<py::ssize_t>(scan.queries());
     const auto k = static_cast<py::ssize_t>(scan.k());
     IdArray ids({nq, k});
@@ -43,7 +43,7 @@ void bind_exact(py::module_& m) {
              py::arg("threads"))
         .def(
             "feed",
-            [](ExactScan& scan, const py::object& rows, int threads) {
+            [](ExactScan& scan, const py::object& rows, Threads threads) {
                 const Matrix matrix = as_matrix(rows, "vectors");
                 const Run run = make_run(threads, py::none());
                 const py::gil_scoped_release unlocked;

@@ -1,5 +1,8 @@
+#include <pybind11/stl.h>
+
 #include <memory>
-#include <string>
+#include <optional>
+#include <utility>
 
 #include "bindings/bindings.h"
 #include "core/error.h"
@@ -8,38 +11,26 @@
 namespace nearfield::bindings {
 namespace {
 
-std::size_t as_size(const char* name, py::ssize_t value) {
-    require(value >= 1, name, " must be at least 1, got ", value);
-    return static_cast<std::size_t>(value);
-}
-
-constexpr int fitting_bits = -1;  // in place of a number
-
-struct HnswArguments {
-    py::ssize_t M, ef_construction, ef_search;
-    int bits;
-    py::ssize_t code_dim;
-    std::string rerank;
-    std::uint64_t seed;
-};
-
-std::unique_ptr<HnswIndex> make_hnsw(std::size_t dim, const char* metric,
-                                     const HnswArguments& given) {
+std::unique_ptr<HnswIndex> make_hnsw(Int<"dim"> dim, const Word<"metric">& metric, Int<"M"> M,
+                                     Int<"ef_construction"> ef_construction,
+                                     Int<"ef_search"> ef_search, std::optional<Int<"bits">> bits,
+                                     Int<"code_dim"> code_dim, const Word<"rerank">& rerank,
+                                     Natural<"seed"> seed) {
     HnswParams params;
-    params.M = as_size("M", given.M);
-    params.ef_construction = as_size("ef_construction", given.ef_construction);
-    params.ef_search = as_size("ef_search", given.ef_search);
-    params.fits_bits = given.bits == fitting_bits;
-    params.bits = given.bits;
-    require(given.code_dim >= 0, "code_dim must be at least 0, got ", given.code_dim);
-    params.code_dim = static_cast<std::size_t>(given.code_dim);
-    set_rerank(params, given.rerank);
-    params.seed = given.seed;
-    return std::make_unique<HnswIndex>(Space(dim, metric), params);
+    Space space(dim.in(1, Space::max_dim), metric.value.c_str());
+    params.M = M.at_least(1);
+    params.ef_construction = ef_construction.at_least(1);
+    params.ef_search = ef_search.at_least(1);
+    params.fits_bits = !bits;
+    if (bits) params.bits = as_c_int(*bits);
+    params.code_dim = code_dim.in(0, dim.value);
+    set_rerank(params, rerank.value);
+    params.seed = seed.value;
+    return std::make_unique<HnswIndex>(std::move(space), params);
 }
 
 std::unique_ptr<HnswIndex::Pages> make_pages(const HnswIndex& index, const FloatArray& query,
-                                             const PreparedFilter* filter, py::ssize_t ef) {
+                                             const PreparedFilter* filter, Int<"ef_search"> ef) {
     require(static_cast<std::size_t>(query.size()) == index.space().dim(), "query must have dim ",
             index.space().dim(), ", got ", query.size());
     FilterSpec spec;
@@ -47,15 +38,15 @@ std::unique_ptr<HnswIndex::Pages> make_pages(const HnswIndex& index, const Float
         spec.kind = FilterSpec::Kind::prepared;
         spec.prepared = filter;
     }
-    const std::size_t ef_search = as_size("ef_search", ef);
+    const std::size_t ef_search = ef.at_least(1);
     const float* const values = query.data();
     const py::gil_scoped_release unlocked;
     return std::make_unique<HnswIndex::Pages>(index, values, spec, ef_search);
 }
 
-py::tuple next_page(HnswIndex::Pages& pages, py::ssize_t k) {
-    const std::size_t wanted = as_size("k", k);
-    const Run run = make_run(1, py::none());
+py::tuple next_page(HnswIndex::Pages& pages, Int<"k"> k) {
+    const std::size_t wanted = k.at_least(1);
+    const Run run = make_run({1}, py::none());
     HnswIndex::Pages::Page page;
     {
         const py::gil_scoped_release unlocked;
@@ -75,19 +66,12 @@ void bind_hnsw(py::module_& m) {
         .def("next", &next_page, py::arg("k"));
 
     py::class_<HnswIndex, Index>(m, "HnswIndex")
-        .def(py::init([](std::size_t dim, const char* metric, py::ssize_t M,
-                         py::ssize_t ef_construction, py::ssize_t ef_search, int bits,
-                         py::ssize_t code_dim, std::string rerank, std::uint64_t seed) {
-                 return make_hnsw(
-                     dim, metric,
-                     {M, ef_construction, ef_search, bits, code_dim, std::move(rerank), seed});
-             }),
-             py::arg("dim"), py::arg("metric"), py::arg("M"), py::arg("ef_construction"),
-             py::arg("ef_search"), py::arg("bits"), py::arg("code_dim"), py::arg("rerank"),
-             py::arg("seed"))
+        .def(py::init(&make_hnsw), py::arg("dim"), py::arg("metric"), py::arg("M"),
+             py::arg("ef_construction"), py::arg("ef_search"), py::arg("bits"), py::arg("code_dim"),
+             py::arg("rerank"), py::arg("seed"))
         .def(
             "optimize",
-            [](HnswIndex& index, int threads, const py::object& progress) {
+            [](HnswIndex& index, Threads threads, const py::object& progress) {
                 const Run run = make_run(threads, progress);
                 const py::gil_scoped_release unlocked;
                 index.optimize(run);
@@ -95,7 +79,7 @@ void bind_hnsw(py::module_& m) {
             py::arg("threads"), py::arg("progress"))
         .def(
             "adapt",
-            [](HnswIndex& index, const py::object& queries, int threads,
+            [](HnswIndex& index, const py::object& queries, Threads threads,
                const py::object& progress) {
                 const Matrix matrix = as_matrix(queries, "queries");
                 const Run run = make_run(threads, progress);
@@ -103,16 +87,17 @@ void bind_hnsw(py::module_& m) {
                 index.adapt(matrix.view, run);
             },
             py::arg("queries"), py::arg("threads"), py::arg("progress"))
-        .def_property_readonly("vector_bytes", &HnswIndex::vector_bytes)
+        .def_property_readonly("vector_bytes", without_gil(&HnswIndex::vector_bytes))
         .def_property_readonly("fits_bits",
                                [](const HnswIndex& index) { return index.params().fits_bits; })
         .def_property_readonly("code_dim",
                                [](const HnswIndex& index) { return index.params().code_dim; })
-        .def_property("ef_search", &HnswIndex::ef_search, [](HnswIndex& index, py::ssize_t ef) {
-            const std::size_t ef_search = as_size("ef_search", ef);
-            const py::gil_scoped_release unlocked;
-            index.set_ef_search(ef_search);
-        });
+        .def_property("ef_search", without_gil(&HnswIndex::ef_search),
+                      [](HnswIndex& index, Int<"ef_search"> ef) {
+                          const std::size_t ef_search = ef.at_least(1);
+                          const py::gil_scoped_release unlocked;
+                          index.set_ef_search(ef_search);
+                      });
 }
 
 }  // namespace nearfield::bindings

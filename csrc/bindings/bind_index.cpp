@@ -41,19 +41,13 @@ FilterSpec as_filter(const py::object& filter) {
     return spec;
 }
 
-std::size_t as_count(const char* name, py::ssize_t value) {
-    require(value >= 1, name, " must be at least 1, got ", value);
-    require(value <= py::ssize_t{no_slot}, name, " must be at most ", no_slot, ", got ", value);
-    return static_cast<std::size_t>(value);
-}
-
 template <class T>
 py::array_t<T> as_array(const std::vector<T>& values) {
     return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
-IdArray add(Index& index, const py::object& vectors, const std::optional<IdArray>& ids, int threads,
-            const py::object& progress) {
+IdArray add(Index& index, const py::object& vectors, const std::optional<IdArray>& ids,
+            Threads threads, const py::object& progress) {
     const Matrix matrix = as_matrix(vectors, "vectors");
     const std::size_t n = matrix.view.rows;
     require(!ids || static_cast<std::size_t>(ids->size()) == n,
@@ -67,7 +61,7 @@ IdArray add(Index& index, const py::object& vectors, const std::optional<IdArray
     return given;
 }
 
-void update(Index& index, const IdArray& ids, const py::object& vectors, int threads,
+void update(Index& index, const IdArray& ids, const py::object& vectors, Threads threads,
             const py::object& progress) {
     const Matrix matrix = as_matrix(vectors, "vectors");
     require(static_cast<std::size_t>(ids.size()) == matrix.view.rows,
@@ -78,13 +72,15 @@ void update(Index& index, const IdArray& ids, const py::object& vectors, int thr
     index.update(in, matrix.view, run);
 }
 
-py::tuple search(const Index& index, const py::object& queries, py::ssize_t k,
-                 std::size_t ef_search, std::size_t nprobe, const py::object& filter, int threads) {
+py::tuple search(const Index& index, const py::object& queries, Int<"k"> k,
+                 Int<"ef_search"> ef_search, Int<"nprobe"> nprobe, const py::object& filter,
+                 Threads threads) {
     const Matrix matrix = as_matrix(queries, "queries");
-    const SearchParams params{as_count("k", k), ef_search, nprobe, nullptr};
+    const SearchParams params{as_count(k), ef_search.at_least(0), nprobe.at_least(0), nullptr};
     const FilterSpec spec = as_filter(filter);
     const Run run = make_run(threads, py::none());
-    std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(matrix.view.rows), k};
+    std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(matrix.view.rows),
+                                   static_cast<py::ssize_t>(params.k)};
     if (matrix.single) shape.erase(shape.begin());
     IdArray ids(shape);
     FloatArray distances(shape);
@@ -97,13 +93,13 @@ py::tuple search(const Index& index, const py::object& queries, py::ssize_t k,
     return py::make_tuple(std::move(ids), std::move(distances));
 }
 
-py::dict count_work(const Index& index, const py::object& queries, py::ssize_t k,
-                    std::size_t ef_search, std::size_t nprobe, const py::object& filter) {
+py::dict count_work(const Index& index, const py::object& queries, Int<"k"> k,
+                    Int<"ef_search"> ef_search, Int<"nprobe"> nprobe, const py::object& filter) {
     const Matrix matrix = as_matrix(queries, "queries");
     Counters counters;
-    const SearchParams params{as_count("k", k), ef_search, nprobe, &counters};
+    const SearchParams params{as_count(k), ef_search.at_least(0), nprobe.at_least(0), &counters};
     const FilterSpec spec = as_filter(filter);
-    const Run run = make_run(1, py::none());
+    const Run run = make_run({1}, py::none());
     const std::size_t rows = matrix.view.rows;
     {
         const py::gil_scoped_release unlocked;
@@ -123,17 +119,18 @@ py::dict count_work(const Index& index, const py::object& queries, py::ssize_t k
     return work;
 }
 
-py::tuple range_search(const Index& index, const py::object& queries, float radius,
-                       std::size_t ef_search, std::size_t nprobe, const py::object& filter,
-                       int threads) {
+py::tuple range_search(const Index& index, const py::object& queries, Real<"radius"> radius,
+                       Int<"ef_search"> ef_search, Int<"nprobe"> nprobe, const py::object& filter,
+                       Threads threads) {
     const Matrix matrix = as_matrix(queries, "queries");
     const FilterSpec spec = as_filter(filter);
     const Run run = make_run(threads, py::none());
-    const SearchParams params{1, ef_search, nprobe, nullptr};
+    const SearchParams params{1, ef_search.at_least(0), nprobe.at_least(0), nullptr};
     RangeResult result;
     {
         const py::gil_scoped_release unlocked;
-        result = index.range_search(matrix.view, radius, params, spec, run);
+        result =
+            index.range_search(matrix.view, static_cast<float>(radius.value), params, spec, run);
     }
     std::vector<std::int64_t> lims(result.lims.begin(), result.lims.end());
     return py::make_tuple(as_array(lims), as_array(result.ids), as_array(result.distances));
@@ -151,7 +148,11 @@ FloatArray get(const Index& index, const IdArray& ids) {
 }
 
 py::dict stats(const Index& index) {
-    const Stats found = index.stats();
+    Stats found;
+    {
+        const py::gil_scoped_release unlocked;
+        found = index.stats();
+    }
     py::dict out, bytes;
     for (const auto& [name, value] : found.words) out[name.c_str()] = value;
     for (const auto& [name, value] : found.numbers) {
@@ -182,13 +183,16 @@ void append(FlatIndex& index, const FloatArray& vectors, const IdArray& ids) {
     index.append(view, in, Run{1, nullptr});
 }
 
-std::unique_ptr<FlatIndex> make_flat(std::size_t dim, const char* metric, const std::string& dtype,
-                                     std::optional<bool> prefilter) {
+std::unique_ptr<FlatIndex> make_flat(Int<"dim"> dim, const Word<"metric">& metric,
+                                     const Word<"dtype">& dtype,
+                                     std::optional<Flag<"prefilter">> prefilter) {
     FlatParams params;
-    params.dtype = parse_dtype(dtype);
+    params.dtype = parse_dtype(dtype.value);
     if (prefilter)
-        params.prefilter = *prefilter ? FlatParams::Prefilter::on : FlatParams::Prefilter::off;
-    return std::make_unique<FlatIndex>(Space(dim, metric), params);
+        params.prefilter =
+            prefilter->value ? FlatParams::Prefilter::on : FlatParams::Prefilter::off;
+    return std::make_unique<FlatIndex>(Space(dim.in(1, Space::max_dim), metric.value.c_str()),
+                                       params);
 }
 
 }  // namespace
@@ -204,7 +208,7 @@ void bind_index(py::module_& m) {
              py::arg("progress"))
         .def(
             "remove",
-            [](Index& index, const IdArray& ids, bool ignore_missing, int threads) {
+            [](Index& index, const IdArray& ids, bool ignore_missing, Threads threads) {
                 const Run run = make_run(threads, py::none());
                 const Id* in = ids.data();
                 const auto n = static_cast<std::size_t>(ids.size());
@@ -227,7 +231,7 @@ void bind_index(py::module_& m) {
         .def("get", &get, py::arg("ids"))
         .def(
             "compact",
-            [](Index& index, int threads, const py::object& progress) {
+            [](Index& index, Threads threads, const py::object& progress) {
                 const Run run = make_run(threads, progress);
                 const py::gil_scoped_release unlocked;
                 index.compact(run);
@@ -270,7 +274,7 @@ void bind_index(py::module_& m) {
         .def(py::init(&make_flat), py::arg("dim"), py::arg("metric"), py::arg("dtype"),
              py::arg("prefilter"))
         .def("append", &append, py::arg("vectors"), py::arg("ids"))
-        .def("skim", &FlatIndex::skim)
+        .def("skim", &FlatIndex::skim, py::call_guard<py::gil_scoped_release>())
         .def("make_room", &FlatIndex::make_room, py::arg("n"), py::arg("ahead"),
              py::call_guard<py::gil_scoped_release>());
 }

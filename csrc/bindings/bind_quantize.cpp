@@ -13,22 +13,20 @@
 namespace nearfield::bindings {
 namespace {
 
-std::unique_ptr<KMeans> make_kmeans(py::ssize_t n_clusters, const char* metric,
-                                    const std::string& init, int max_iter, double tol,
-                                    py::ssize_t sample_per_centroid, std::uint64_t seed) {
-    require(n_clusters >= 1, "n_clusters must be at least 1, got ", n_clusters);
-    require(sample_per_centroid >= 0, "sample_per_centroid must be at least 0, got ",
-            sample_per_centroid);
-    require(init == "kmeans++" || init == "sample",
-            "init must be 'kmeans++', 'sample' or an array, got '", init, "'");
+std::unique_ptr<KMeans> make_kmeans(Int<"n_clusters"> n_clusters, const Word<"metric">& metric,
+                                    const Word<"init">& init, Int<"max_iter"> max_iter,
+                                    Real<"tol"> tol, Int<"sample_per_centroid"> sample_per_centroid,
+                                    Natural<"seed"> seed) {
+    require(init.value == "kmeans++" || init.value == "sample",
+            "init must be 'kmeans++', 'sample' or an array, got '", init.value, "'");
     KMeansParams params;
-    params.k = static_cast<std::size_t>(n_clusters);
-    params.metric = Space(1, metric).metric().metric;
-    params.max_iterations = max_iter;
-    params.tolerance = tol;
-    params.init = init == "sample" ? KMeansInit::sample : KMeansInit::plus_plus;
-    params.sample_per_centroid = static_cast<std::size_t>(sample_per_centroid);
-    params.seed = seed;
+    params.k = n_clusters.at_least(1);
+    params.metric = Space(1, metric.value.c_str()).metric().metric;
+    params.max_iterations = as_c_int(max_iter);
+    params.tolerance = tol.value;
+    params.init = init.value == "sample" ? KMeansInit::sample : KMeansInit::plus_plus;
+    params.sample_per_centroid = sample_per_centroid.at_least(0);
+    params.seed = seed.value;
     return std::make_unique<KMeans>(params);
 }
 
@@ -42,7 +40,7 @@ Matrix checked(const KMeans& model, const py::object& values, const char* name, 
     return matrix;
 }
 
-void train(KMeans& model, const py::object& vectors, const py::object& initial, int threads,
+void train(KMeans& model, const py::object& vectors, const py::object& initial, Threads threads,
            const py::object& progress) {
     const Run run = make_run(threads, progress);
     const Matrix rows = checked(model, vectors, "vectors", make_run(threads, py::none()));
@@ -58,7 +56,7 @@ void train(KMeans& model, const py::object& vectors, const py::object& initial, 
     model.train(rows.view, run, first);
 }
 
-py::array_t<std::int64_t> assign(const KMeans& model, const py::object& vectors, int threads) {
+py::array_t<std::int64_t> assign(const KMeans& model, const py::object& vectors, Threads threads) {
     if (model.centroids().rows == 0) throw NotTrained("k-means is not fitted; call fit() first");
     const Run run = make_run(threads, py::none());
     const Matrix rows = checked(model, vectors, "vectors", run);

@@ -41,22 +41,21 @@ py::array_t<T> for_rows(const In* rows, std::size_t n, std::size_t in_width, std
     return out;
 }
 
-py::array_t<float> rotate(const py::object& vectors, std::uint64_t seed, bool inverse,
-                          int threads) {
+py::array_t<float> rotate(const py::object& vectors, Natural<"seed"> seed, Flag<"inverse"> inverse,
+                          Threads threads) {
     const Run run = make_run(threads, py::none());
     const Matrix rows = finite(vectors, "vectors", run);
-    const Rotation rotation(rows.view.dim, seed);
+    const Rotation rotation(rows.view.dim, seed.value);
     const std::size_t dim = rows.view.dim;
-    return for_rows<float>(rows.view.data, rows.view.rows, dim, dim, run,
-                           [&](const float* in, float* out) {
-                               inverse ? rotation.apply_inverse(in, out) : rotation.apply(in, out);
-                           });
+    return for_rows<float>(
+        rows.view.data, rows.view.rows, dim, dim, run, [&](const float* in, float* out) {
+            inverse.value ? rotation.apply_inverse(in, out) : rotation.apply(in, out);
+        });
 }
 
 /// Levels (n, dim), and values . y of each row.
-py::tuple grid_codes(const py::object& vectors, int bits, int threads) {
-    require(bits >= 1 && bits <= max_grid_bits, "bits must be in 1..", max_grid_bits, ", got ",
-            bits);
+py::tuple grid_codes(const py::object& vectors, Int<"bits"> levels_bits, Threads threads) {
+    const int bits = static_cast<int>(levels_bits.in(1, max_grid_bits));
     const Run run = make_run(threads, py::none());
     const Matrix rows = finite(vectors, "vectors", run);
     const std::size_t n = rows.view.rows, dim = rows.view.dim;
@@ -70,7 +69,7 @@ py::tuple grid_codes(const py::object& vectors, int bits, int threads) {
     return py::make_tuple(std::move(levels), std::move(dots));
 }
 
-CodeArray encode(const ProductQuantizer& quantizer, const py::object& vectors, int threads) {
+CodeArray encode(const ProductQuantizer& quantizer, const py::object& vectors, Threads threads) {
     if (!quantizer.trained()) throw NotTrained("the quantizer is not trained; call train() first");
     const Run run = make_run(threads, py::none());
     const Matrix rows = finite(vectors, "vectors", run);
@@ -81,7 +80,8 @@ CodeArray encode(const ProductQuantizer& quantizer, const py::object& vectors, i
         [&](const float* row, std::uint8_t* code) { quantizer.encode(row, code); });
 }
 
-py::array_t<float> decode(const ProductQuantizer& quantizer, const CodeArray& codes, int threads) {
+py::array_t<float> decode(const ProductQuantizer& quantizer, const CodeArray& codes,
+                          Threads threads) {
     if (!quantizer.trained()) throw NotTrained("the quantizer is not trained; call train() first");
     require(codes.ndim() == 2 && static_cast<std::size_t>(codes.shape(1)) == quantizer.m(),
             "codes must have shape (n, ", quantizer.m(), ")");
@@ -93,7 +93,7 @@ py::array_t<float> decode(const ProductQuantizer& quantizer, const CodeArray& co
 
 py::array_t<float> table(const ProductQuantizer& quantizer, const py::object& query, bool squared) {
     if (!quantizer.trained()) throw NotTrained("the quantizer is not trained; call train() first");
-    const Matrix row = finite(query, "query", make_run(1, py::none()));
+    const Matrix row = finite(query, "query", make_run({1}, py::none()));
     require(row.view.rows == 1 && row.view.dim == quantizer.dim(), "query must have shape (",
             quantizer.dim(), ",)");
     py::array_t<float> out({signed_size(quantizer.m()), signed_size(quantizer.k())});
@@ -111,13 +111,15 @@ void bind_quantizers(py::module_& m) {
     m.def("grid_codes", &grid_codes, py::arg("vectors"), py::arg("bits"), py::arg("threads"));
     m.def(
         "product_rotation",
-        [](const py::object& vectors, std::size_t pq_m, int bits, std::uint64_t seed, int threads) {
+        [](const py::object& vectors, Int<"pq_m"> pq_m, Int<"bits"> bits, Natural<"seed"> seed,
+           Threads threads) {
             const Run run = make_run(threads, py::none());
             const Matrix rows = finite(vectors, "vectors", run);
             std::vector<float> matrix;
             {
                 const py::gil_scoped_release unlocked;
-                matrix = product_rotation(rows.view, pq_m, bits, seed, run);
+                matrix =
+                    product_rotation(rows.view, pq_m.at_least(1), as_c_int(bits), seed.value, run);
             }
             const py::ssize_t dim = signed_size(rows.view.dim);
             return py::array_t<float>({dim, dim}, matrix.data());
@@ -125,20 +127,20 @@ void bind_quantizers(py::module_& m) {
         py::arg("vectors"), py::arg("pq_m"), py::arg("bits"), py::arg("seed"), py::arg("threads"));
 
     py::class_<ProductQuantizer>(m, "ProductQuantizer")
-        .def(py::init([](std::size_t dim, std::size_t pq_m, int bits, float parallel_weight,
-                         std::uint64_t seed) {
+        .def(py::init([](Int<"dim"> dim, Int<"pq_m"> pq_m, Int<"bits"> bits,
+                         Real<"parallel_weight"> parallel_weight, Natural<"seed"> seed) {
                  ProductParams params;
-                 params.m = pq_m;
-                 params.bits = bits;
-                 params.parallel_weight = parallel_weight;
-                 params.seed = seed;
-                 return std::make_unique<ProductQuantizer>(dim, params);
+                 params.m = pq_m.at_least(0);
+                 params.bits = as_c_int(bits);
+                 params.parallel_weight = static_cast<float>(parallel_weight.value);
+                 params.seed = seed.value;
+                 return std::make_unique<ProductQuantizer>(dim.at_least(0), params);
              }),
              py::arg("dim"), py::arg("pq_m"), py::arg("bits"), py::arg("parallel_weight"),
              py::arg("seed"))
         .def(
             "train",
-            [](ProductQuantizer& quantizer, const py::object& vectors, int threads,
+            [](ProductQuantizer& quantizer, const py::object& vectors, Threads threads,
                const py::object& progress) {
                 const Run run = make_run(threads, progress);
                 const Matrix rows = finite(vectors, "vectors", make_run(threads, py::none()));

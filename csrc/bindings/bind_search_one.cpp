@@ -1,7 +1,5 @@
 // One query, the plain way: what takes two microseconds through general argument handling takes
 // half of one here, and a short walk takes five.
-#include <algorithm>
-
 #include "bindings/bindings.h"
 #include "core/thread_pool.h"
 #include "index/index.h"
@@ -25,16 +23,19 @@ bool is_plain_vector(const py::array& array, std::size_t dim) {
            array.dtype().num() == py::detail::npy_api::NPY_FLOAT_;
 }
 
-/// (core, result_type, query, k, ef_search, threads): ef_search -1 for the index's own,
-/// result_type, a tuple of two, of ids and distances. None where anything is unusual, errors
+/// (core, result_type, query, k, ef_search, threads): ef_search None for the index's
+/// own, result_type, a tuple of two, of ids and distances. None where anything is unusual, errors
 /// included: the general way then deals with it.
 PyObject* search_one(PyObject*, PyObject* const* args, Py_ssize_t n_args) {
     if (n_args != 6 || Py_TYPE(args[2]) != py::detail::npy_api::get().PyArray_Type_ ||
-        !PyLong_CheckExact(args[3]) || !PyLong_CheckExact(args[4]) || !PyLong_CheckExact(args[5]))
+        !PyLong_CheckExact(args[3]) || !PyLong_CheckExact(args[5]) ||
+        (args[4] != Py_None && !PyLong_CheckExact(args[4])))
         Py_RETURN_NONE;
-    const Py_ssize_t k = PyLong_AsSsize_t(args[3]), ef_search = PyLong_AsSsize_t(args[4]);
+    const bool own_ef = args[4] == Py_None;
+    const Py_ssize_t k = PyLong_AsSsize_t(args[3]);
+    const Py_ssize_t ef_search = own_ef ? 0 : PyLong_AsSsize_t(args[4]);
     const Py_ssize_t threads = PyLong_AsSsize_t(args[5]);
-    if (k < 1 || k > most || ef_search < -1 || ef_search == 0 || ef_search > most || threads < 0 ||
+    if (k < 1 || k > most || (ef_search < 1 && !own_ef) || ef_search > most || threads < 0 ||
         threads > max_threads) {
         PyErr_Clear();
         Py_RETURN_NONE;
@@ -54,9 +55,8 @@ PyObject* search_one(PyObject*, PyObject* const* args, Py_ssize_t n_args) {
         auto* const ids_out = static_cast<Id*>(data_of(ids));
         auto* const distances_out = static_cast<float*>(data_of(distances));
         const MatrixView view{static_cast<const float*>(query.data()), 1, dim};
-        const SearchParams params{static_cast<std::size_t>(k),
-                                  static_cast<std::size_t>(std::max<Py_ssize_t>(ef_search, 0)), 0,
-                                  nullptr};
+        const SearchParams params{static_cast<std::size_t>(k), static_cast<std::size_t>(ef_search),
+                                  0, nullptr};
         {
             const py::gil_scoped_release unlocked;
             index.search(view, params, FilterSpec{}, ids_out, distances_out, Run{1, nullptr});

@@ -43,7 +43,7 @@ void with_extras(const Index& index, const Extras& extras, Use&& use) {
     });
 }
 
-void save(const Index& index, const std::string& path, const Extras& extras, int threads,
+void save(const Index& index, const std::string& path, const Extras& extras, Threads threads,
           const py::object& progress) {
     const Run run = make_run(threads, progress);
     with_extras(index, extras, [&](const StateWriter& state) {
@@ -52,7 +52,7 @@ void save(const Index& index, const std::string& path, const Extras& extras, int
 }
 
 py::bytes dump(const Index& index, const Extras& extras) {
-    const Run run = make_run(0, py::none());
+    const Run run = make_run({0}, py::none());
     std::string bytes;
     with_extras(index, extras,
                 [&](const StateWriter& state) { bytes = to_bytes(state, index.kind(), run); });
@@ -142,15 +142,15 @@ py::tuple load_from(std::unique_ptr<Source> source, const std::string& path,
     return py::make_tuple(std::move(index), as_dict(fields), arrays);
 }
 
-py::tuple load(const std::string& path, const std::string& map, bool full, std::uint64_t max_memory,
-               int threads, const py::object& progress) {
+py::tuple load(const std::string& path, const std::string& map, bool full,
+               Natural<"max_memory"> max_memory, Threads threads, const py::object& progress) {
     using Map = ReadOptions::Map;
     const Map mapped = map == "everything" ? Map::everything
                        : map == "rows"     ? Map::rows
                                            : Map::nothing;
     std::unique_ptr<Source> source = file_source(system_vfs(), path);
     return load_from(std::move(source), path,
-                     {mapped, full, max_memory, make_run(threads, progress)});
+                     {mapped, full, max_memory.value, make_run(threads, progress)});
 }
 
 py::tuple restore(const py::bytes& bytes) {
@@ -160,7 +160,7 @@ py::tuple restore(const py::bytes& bytes) {
 }
 
 /// What a file says about itself, and every checksum in it that does not match.
-py::dict inspect(const std::string& path, std::size_t most_faults, int threads) {
+py::dict inspect(const std::string& path, std::size_t most_faults, Threads threads) {
     std::unique_ptr<Container> file;
     std::vector<Fault> faults;
     const Run run = make_run(threads, py::none());

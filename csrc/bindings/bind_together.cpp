@@ -97,27 +97,27 @@ bool search_all(const std::vector<Asked>& asked, const MatrixView& queries, std:
 /// `quick`: the caller expects no more than a fraction of a millisecond's work. None where an id
 /// beyond `last` was found.
 py::object search_together(const py::list& indexes, const py::list& filters,
-                           const py::object& queries, std::size_t k, int threads, bool quick,
+                           const py::object& queries, Int<"k"> k, Threads threads, bool quick,
                            Id last) {
     const Matrix matrix = as_matrix(queries, "queries");
-    require(k >= 1, "k must be at least 1, got ", k);
+    const std::size_t wanted = as_count(k);
     require(!matrix.single, "queries must be 2-D, got one query");
     const std::vector<Asked> asked = as_asked(indexes, filters);
     const Run run = make_run(threads, py::none());
     const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(matrix.view.rows),
-                                         static_cast<py::ssize_t>(k)};
+                                         static_cast<py::ssize_t>(wanted)};
     py::array_t<Id> ids(shape);
     FloatArray distances(shape);
     Id* ids_out = ids.mutable_data();
     float* distances_out = distances.mutable_data();
     // Who changes an index may want the GIL: nobody waits for the one with the other in hand.
     if (!alone() || !quick ||
-        !search_all(asked, matrix.view, k, run, false, ids_out, distances_out)) {
+        !search_all(asked, matrix.view, wanted, run, false, ids_out, distances_out)) {
         const py::gil_scoped_release unlocked;
-        search_all(asked, matrix.view, k, run, true, ids_out, distances_out);
+        search_all(asked, matrix.view, wanted, run, true, ids_out, distances_out);
     }
     const auto beyond = [last](Id id) { return id > last; };
-    if (std::any_of(ids_out, ids_out + matrix.view.rows * k, beyond)) return py::none();
+    if (std::any_of(ids_out, ids_out + matrix.view.rows * wanted, beyond)) return py::none();
     return py::make_tuple(std::move(ids), std::move(distances));
 }
 

@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "core/thread_pool.h"
+
 namespace nearfield::bindings {
 namespace {
 
@@ -17,7 +19,9 @@ py::object convert(const py::object& values, const char* name) {
 
 Matrix as_matrix(const py::object& values, const char* name) {
     Matrix matrix;
-    if (FloatArray::check_(values)) {
+    // A subclass may mean more than its memory says: numpy's masked arrays do.
+    const bool plain = Py_TYPE(values.ptr()) == py::detail::npy_api::get().PyArray_Type_;
+    if (plain && FloatArray::check_(values)) {
         matrix.owner = py::reinterpret_borrow<FloatArray>(values);
         if (matrix.owner.ndim() < 1 || matrix.owner.ndim() > 2)
             matrix.owner = convert(values, name).cast<FloatArray>();
@@ -31,9 +35,9 @@ Matrix as_matrix(const py::object& values, const char* name) {
     return matrix;
 }
 
-Run make_run(int threads, const py::object& progress) {
+Run make_run(Threads threads, const py::object& progress) {
     Run run;
-    run.threads = threads;
+    run.threads = static_cast<int>(threads.in(0, max_threads));
     // Borrowed: the caller's argument outlives the call.
     const py::handle report = progress;
     run.tick = [report, last = Clock::now()](std::size_t done, std::size_t total) mutable {

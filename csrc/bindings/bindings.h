@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 
+#include "bindings/arguments.h"
 #include "core/run.h"
 #include "core/types.h"
 
@@ -45,8 +46,23 @@ struct Matrix {
 /// nearfield.arrays.as_matrix.
 Matrix as_matrix(const py::object& values, const char* name);
 
+/// k as a count: an answer to one query takes up to 200 MB.
+inline std::size_t as_count(Int<"k"> k) {
+    constexpr std::int64_t most = 1 << 24;
+    k.at_least(1);
+    require(k.value <= most, "k must be at most ", most, ", got ", k.value);
+    return static_cast<std::size_t>(k.value);
+}
+
 /// Hears Ctrl-C and reports progress (None or a callable of (done, total)) from a call that has let
 /// go of the GIL.
-Run make_run(int threads, const py::object& progress);
+Run make_run(Threads threads, const py::object& progress);
+
+/// A getter that waits for the index's lock: with the GIL, a change in another thread, which wants
+/// that now and then, would wait for it in turn.
+template <class Get>
+auto without_gil(Get get) {
+    return py::cpp_function(get, py::call_guard<py::gil_scoped_release>());
+}
 
 }  // namespace nearfield::bindings

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/bitmap.h"
+#include "core/fair_mutex.h"
 #include "core/run.h"
 #include "core/state.h"
 #include "core/types.h"
@@ -167,8 +168,8 @@ class Index {
         ids_.commit(slots.data(), ids, slots.size());
     }
     /// For what a kind changes outside the calls above.
-    std::unique_lock<std::shared_mutex> alone() { return std::unique_lock(mutex_); }
-    std::shared_lock<std::shared_mutex> shared() const { return std::shared_lock(mutex_); }
+    std::unique_lock<FairMutex> alone() { return std::unique_lock(mutex_); }
+    std::shared_lock<FairMutex> shared() const { return std::shared_lock(mutex_); }
     /// Which slots a filter means; `scratch` holds them where nothing else does.
     Filter resolve(const FilterSpec& spec, Bitmap& scratch) const;
 
@@ -184,7 +185,7 @@ class Index {
     const std::uint64_t serial_;  // no other index of the process has it
     std::uint64_t removals_ = 0;  // calls after which a slot may mean another vector
     bool read_only_ = false;
-    mutable std::shared_mutex mutex_;
+    mutable FairMutex mutex_;
 };
 
 }  // namespace nearfield

@@ -111,7 +111,7 @@ class HnswIndex(Index):
         M: int,
         ef_construction: int,
         ef_search: int,
-        bits: int,
+        bits: int | None,
         code_dim: int,
         rerank: str,
         seed: int,

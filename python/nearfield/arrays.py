@@ -32,7 +32,7 @@ def as_matrix(values: Any, name: str) -> NDArray[np.float32]:
     TypeError
         If the values are not numbers.
     ValueError
-        If they do not form one or two dimensions, or some are missing.
+        If they do not form one or two dimensions, or some are missing or masked.
     """
     # What most calls bring, before anything is looked up.
     plain = type(values) is np.ndarray and values.dtype is _FLOAT32
@@ -54,6 +54,10 @@ def as_matrix(values: Any, name: str) -> NDArray[np.float32]:
 
 def _as_numpy(values: Any, name: str) -> NDArray[Any]:
     if isinstance(values, np.ndarray):
+        if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+            raise ValueError(
+                f"{name} must have no masked values, got {np.count_nonzero(values.mask):,}"
+            )
         return values
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         return _from_torch(values)

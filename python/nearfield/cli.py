@@ -27,7 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str or None, default None
         None takes them from ``sys.argv``.
     """
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        parser.print_help(sys.stderr)
+        return 2
+    parsed = parser.parse_args(given)
     try:
         parsed.run(parsed)
     except KeyboardInterrupt:

@@ -53,8 +53,19 @@ def as_core_filter(
         return "exclude", as_keys(filter.ids)
     if isinstance(filter, (list, tuple)) and filter and isinstance(filter[0], (bool, np.bool_)):
         filter = np.asarray(filter)
+        if filter.dtype != np.bool_:
+            raise TypeError("filter must be a bool mask or ids, got bools and others in one list")
     if isinstance(filter, np.ndarray) and filter.dtype == np.bool_:
         if filter.ndim != 1:
             raise ValueError(f"filter must be a 1-D mask or ids, got shape {filter.shape}")
         return "mask", np.ascontiguousarray(filter)
+    if isinstance(filter, np.ndarray) and filter.dtype.kind in "iu" and _looks_like_mask(filter):
+        raise TypeError(
+            f"filter must be of dtype bool where it is a mask, got {filter.dtype} of 0 and 1"
+        )
     return "allow", as_keys(filter)
+
+
+def _looks_like_mask(ids: NDArray[Any]) -> bool:
+    """Whether these are 0 and 1 again and again, which name two vectors at most."""
+    return ids.size > 2 and bool(ids.min() >= 0 and ids.max() <= 1)

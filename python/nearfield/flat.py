@@ -74,7 +74,7 @@ class Flat(Index):
         ----------
         queries : array_like, shape (nq, dim) or (dim,)
             Any float or integer array; float32 in C order is not copied.
-        k : int, at least 1, default 10
+        k : int, in 1..2**24, default 10
             May exceed the number of vectors.
         filter : optional
             Ids that may be results, a bool mask over rows in the order of `ids`, or `exclude(ids)`.

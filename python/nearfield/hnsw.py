@@ -10,6 +10,7 @@ from nearfield.errors import ResourceLimit
 from nearfield.index import Ids, Index, Neighbors, RangeNeighbors
 from nearfield.iteration import SearchIterator
 from nearfield.progress import Progress, reporting
+from nearfield.scalars import as_int
 
 __all__ = ["HNSW"]
 
@@ -58,7 +59,8 @@ class HNSW(Index):
     -----
     Vectors added at once build a whole graph by comparing clusters of rows as matrices, then refine
     it by searching; later additions search it one by one. Removed vectors are walked through until
-    a tenth is dead, then links are made round them. Below 256 vectors all are measured.
+    a tenth is dead, then links are made round them. Where a walk would take as long, all vectors
+    are measured: below 256, and up to about 20 times ef_search.
 
     Any number of threads may search at once; a change has the index to itself.
 
@@ -97,7 +99,7 @@ class HNSW(Index):
         self._core: _core.HnswIndex
         super().__init__(
             _core.HnswIndex(
-                dim, metric, M, ef_construction, ef_search, -1 if bits is None else bits, code_dim,
+                dim, metric, M, ef_construction, ef_search, bits, code_dim,
                 rerank or "none", seed,
             )
         )  # fmt: skip
@@ -106,9 +108,7 @@ class HNSW(Index):
             "dim": dim, "metric": metric, "M": M, "ef_construction": ef_construction,
             "bits": bits, "code_dim": code_dim, "rerank": rerank, "seed": seed,
         }  # fmt: skip
-        if max_memory is not None and max_memory < 0:
-            raise ValueError(f"max_memory must be at least 0, got {max_memory}")
-        self._max_memory = max_memory
+        self._max_memory = None if max_memory is None else as_int(max_memory, "max_memory", 0)
 
     @classmethod
     def _from_core(cls, core: _core.Index, fields: dict[str, Any]) -> Index:
@@ -217,7 +217,7 @@ class HNSW(Index):
         queries : array_like, shape (nq, dim) or (dim,)
             Any float or integer array; float32 in C order is not copied. Many at once are faster
             than one by one: a thread works on several while memory answers.
-        k : int, at least 1, default 10
+        k : int, in 1..2**24, default 10
             May exceed the number of vectors.
         ef_search : int, in k..65536, optional
             Candidates kept while searching; more is slower and more exact. None takes the index's
@@ -246,8 +246,7 @@ class HNSW(Index):
         index is being changed.
         """
         if filter is None and self._strings is None:
-            ef = -1 if ef_search is None else ef_search
-            found = _core.search_one(self._core, Neighbors, queries, k, ef, threads)
+            found = _core.search_one(self._core, Neighbors, queries, k, ef_search, threads)
             if found is not None:
                 return found  # type: ignore[no-any-return]
         return self._search(queries, k, filter, threads, ef_search=_as_ef(ef_search))
@@ -321,8 +320,7 @@ class HNSW(Index):
         >>> [page.ids.tolist() for page in index.iter_search([0.0, 0.0], k=2)]
         [[0, 1], [2, 3], [4]]
         """
-        if k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
+        k = as_int(k, "k", 1)
         vector = as_matrix(query, "query")
         if vector.shape != (self.dim,):
             raise ValueError(f"query must have shape ({self.dim},), got {vector.shape}")
@@ -346,6 +344,4 @@ class HNSW(Index):
 def _as_ef(ef_search: int | None) -> int:
     if ef_search is None:
         return 0
-    if not 1 <= ef_search <= _MAX_EF:
-        raise ValueError(f"ef_search must be in 1..{_MAX_EF}, got {ef_search}")
-    return ef_search
+    return as_int(ef_search, "ef_search", 1, _MAX_EF)

@@ -39,10 +39,10 @@ def as_names(ids: Any) -> list[str] | None:
 def as_int_ids(ids: Any) -> NDArray[np.int64]:
     """Give the ids as int64, (n,). Raises TypeError or ValueError for what is no int64."""
     array = np.asarray(list(ids) if isinstance(ids, (set, frozenset, dict)) else ids)
-    if array.size == 0:
-        return np.empty(0, np.int64)
     if array.ndim > 1:
         raise ValueError(f"ids must be one-dimensional, got shape {array.shape}")
+    if array.size == 0:
+        return np.empty(0, np.int64)
     if array.dtype.kind == "O" or array.dtype == np.uint64:
         listed = array.ravel().tolist()
         for id in listed:

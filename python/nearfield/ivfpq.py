@@ -304,7 +304,7 @@ class IVFPQ(Index):
         queries : array_like, shape (nq, dim) or (dim,)
             Any float or integer array; float32 in C order is not copied. Many at once are several
             times faster than one by one: they share the reading of the lists.
-        k : int, at least 1, default 10
+        k : int, in 1..2**24, default 10
             May exceed the number of vectors.
         nprobe : int, in 1..nlist, optional
             Lists opened at most; more is slower and more exact. None takes the index's own.

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nearfield import _core
 from nearfield.progress import Progress, reporting
+from nearfield.scalars import as_int
 
 __all__ = ["KMeans"]
 
@@ -81,10 +82,8 @@ class KMeans:
         sample_per_centroid: int = 256,
         seed: int = 0,
     ) -> None:
-        if n_init < 1:
-            raise ValueError(f"n_init must be at least 1, got {n_init}")
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"seed must be in 0..2**64 - 1, got {seed}")
+        as_int(n_init, "n_init", 1)
+        as_int(seed, "seed", 0, 2**64 - 1)
         self._first: Any = None
         if not isinstance(init, str):
             if n_init != 1:

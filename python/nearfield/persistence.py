@@ -12,6 +12,7 @@ from nearfield import _core
 from nearfield._ids import MappedNames, StringIds
 from nearfield.errors import CorruptIndex, IncompatibleVersion
 from nearfield.progress import Progress, reporting
+from nearfield.scalars import as_int
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,13 +111,11 @@ def load(
         raise ValueError(f"mmap must be True, False or 'rows', got {mmap!r}")
     if verify not in (None, "full", "lazy"):
         raise ValueError(f"verify must be 'full', 'lazy' or None, got {verify!r}")
-    if max_memory is not None and max_memory < 0:
-        raise ValueError(f"max_memory must be at least 0, got {max_memory}")
     if expected_sha256 is not None:
         _check_sha256(path, expected_sha256)
     full = verify == "full" or (verify is None and not mmap)
     mapped = "rows" if mmap == "rows" else "everything" if mmap else "nothing"
-    limit = 2**64 - 1 if max_memory is None else min(int(max_memory), 2**64 - 1)
+    limit = 2**64 - 1 if max_memory is None else as_int(max_memory, "max_memory", 0)
     with reporting(progress, "load") as report:
         core, fields, arrays = _core.load(encoded(path), mapped, full, limit, threads, report)
     return _with_path(path, core, fields, arrays)
@@ -163,7 +162,11 @@ def save(index: Index, path: PathLike, threads: int, progress: Progress) -> None
     # What a link names is replaced, not the link.
     target = os.path.realpath(encoded(path))
     with reporting(progress, "save") as report:
-        _core.save(index._core, target, _extras(index), threads, report)
+        try:
+            _core.save(index._core, target, _extras(index), threads, report)
+        except OSError as error:
+            error.filename = os.fspath(path)  # and not the new file beside it
+            raise
 
 
 def to_bytes(index: Index) -> bytes:
@@ -178,9 +181,10 @@ def from_bytes(data: bytes) -> Any:
 
 def _check_sha256(path: PathLike, expected: str) -> None:
     import hashlib
+    import re
     from pathlib import Path
 
-    if not isinstance(expected, str) or len(expected) != 64:
+    if not isinstance(expected, str) or not re.fullmatch("[0-9a-fA-F]{64}", expected):
         raise ValueError(f"expected_sha256 must be 64 hexadecimal digits, got {expected!r}")
     _core.inspect(encoded(path), 0, 1)  # refuses what is no index, such as a pipe, unread
     with Path(os.fspath(path)).open("rb") as file:

@@ -56,7 +56,12 @@ def test_version_is_the_package_version(capsys):
     assert capsys.readouterr().out == f"nearfield {nf.__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["search", "only-one-file"]])
+def test_no_command_at_all_shows_the_commands(capsys):
+    assert main([]) == 2
+    assert "\n    search " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["search", "only-one-file"]])
 def test_wrong_usage_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)

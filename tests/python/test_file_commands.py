@@ -124,8 +124,6 @@ def test_convert_goes_between_vectors_and_indexes(vectors, tmp_path, capsys):
         arguments = ["--metric", "l2", "--no-ids"]
         assert main(["convert", str(tmp_path / source), str(tmp_path / target), *arguments]) == 0
     np.testing.assert_allclose(np.load(tmp_path / "e.npy"), vectors, rtol=1e-6)
-    assert main(["convert", str(tmp_path / "c.nf"), str(tmp_path / "f.npy")]) == 1
-    assert "ids must be None for .npy" in capsys.readouterr().err
 
 
 def test_convert_takes_indexes_of_other_programs(tmp_path, capsys):
@@ -142,3 +140,61 @@ def test_convert_takes_indexes_of_other_programs(tmp_path, capsys):
     out = str(tmp_path / "a.npy")
     assert main(["convert", str(renamed), out, "--from", "faiss", "--no-ids"]) == 0
     np.testing.assert_array_equal(np.load(out), np.load(FOREIGN / "vectors.npy"))
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["build", "data.npy", "missing/a.nf"], "No such file or directory: 'missing'"),
+        (["build", "data.npy", "a.txt"], "OUT must end in .nf, got a.txt"),
+        (["build", "data.npy", "folder.nf"], "Is a directory: 'folder.nf'"),
+        (
+            ["build", "folder.nf", "a.nf"],
+            "DATA must be a file, or a folder with --text, got folder",
+        ),
+        (
+            ["eval", "data.npy", "--plot", "a.doc"],
+            "plot must end in .png or .svg or .pdf, got a.doc",
+        ),
+        (["tune", "data.npy", "--plot", "missing/a.png"], "No such file or directory: 'missing'"),
+        (["search", "missing", "q"], "No such file or directory: 'missing'"),
+        (
+            ["search", "data.npy", "a question"],
+            "QUERY must be a file of vectors where DATA is no fol",
+        ),
+        (
+            ["search", "folder.nf", "a question"],
+            "DATA must be a collection, as `nearfield build --te",
+        ),
+        (["topics", "folder.nf"], "DIR must be a collection, as `nearfield build"),
+        (["map", "folder.nf"], "DIR must be a collection, as `nearfield build"),
+        (["verify", "folder.nf"], "1 of 1 did not pass"),
+        (
+            ["info", "folder.nf"],
+            "FILE must be an index file, got the folder folder.nf; `nearfield ver",
+        ),
+    ],
+)
+def test_a_wrong_path_is_named_before_any_work_and_nothing_is_made(
+    vectors, tmp_path, monkeypatch, capsys, command, message
+):
+    monkeypatch.chdir(tmp_path)
+    Path("folder.nf").mkdir()
+    assert main(command) == 1
+    told = capsys.readouterr()
+    assert message in told.err
+    assert "recall" not in told.out + told.err
+    assert sorted(path.name for path in Path().rglob("*")) == ["data.npy", "folder.nf"]
+
+
+def test_converting_to_bare_vectors_leaves_out_ids_that_are_row_numbers_only(
+    vectors, tmp_path, capsys
+):
+    target = str(tmp_path / "a.npy")
+    for ids, code in ((None, 0), (range(1, 301), 1)):
+        index = nf.Flat(8, "l2")
+        index.add(vectors, ids=ids)
+        index.save(tmp_path / "a.nf")
+        assert main(["convert", str(tmp_path / "a.nf"), target]) == code
+    assert "--no-ids must be given for .npy" in capsys.readouterr().err
+    np.testing.assert_array_equal(np.load(target), vectors)

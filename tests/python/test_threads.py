@@ -206,6 +206,58 @@ def test_python_runs_while_a_search_does():
     assert len([t for t in ticks if begin < t < end]) > 0.1 * (end - begin) / 0.001
 
 
+@pytest.mark.parametrize(
+    "make, reads",
+    [
+        ("nf.HNSW(32)", "repr(index); index.ef_search; index.stats(); len(index)"),
+        ("nf.IVFPQ(32, nlist=16)", "index.trained; index.nlist; index.nprobe; index.stats()"),
+        ("nf.IVFPQ(32, nlist=16)", "index.search(rows[0], 3)"),
+    ],
+)
+def test_what_waits_for_a_change_lets_python_run(make, reads):
+    """Else the change, which asks Python for Ctrl-C now and then, and the reader wait for ever."""
+    code = f"""
+        import threading, warnings
+        import numpy as np, nearfield as nf
+        rows = np.random.default_rng(0).standard_normal((20_000, 32), dtype=np.float32)
+        index = {make}
+        if hasattr(index, "train"):
+            index.train(rows)
+        adding = threading.Thread(target=index.add, args=(rows,))
+        adding.start()
+        while adding.is_alive():
+            {reads}
+        assert len(index) == len(rows)
+    """
+    ran = run_python(code, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_change_gets_its_turn_while_threads_search_without_pause():
+    index = filled(20_000, 64)
+    queries = np.random.default_rng(1).standard_normal((200, 64), dtype=np.float32)
+    stop = threading.Event()
+
+    def search():
+        while not stop.is_set():
+            index.search(queries, threads=1)
+
+    searching = [threading.Thread(target=search) for _ in range(4)]
+    changing = threading.Thread(
+        target=lambda: [index.update([0], queries[:1]) for _ in range(3)], daemon=True
+    )
+    for thread in searching:
+        thread.start()
+    changing.start()
+    changing.join(60)
+    starved = changing.is_alive()
+    stop.set()
+    for thread in searching:
+        thread.join()
+    changing.join()
+    assert not starved
+
+
 def test_progress_is_reported_and_may_stop_the_call():
     index = nf.Flat(256, "cosine")
     vectors = np.random.default_rng(0).standard_normal((60_000, 256), dtype=np.float32)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nearfield.commands.paths import check_output
 from nearfield.commands.text import add_chunk, add_model, build_collection
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _build_index(arguments: argparse.Namespace) -> None:
+    if arguments.data.is_dir():
+        raise ValueError(f"DATA must be a file, or a folder with --text, got {arguments.data}")
+    check_output(arguments.out, "OUT", (".nf",))
     from nearfield.commands.evaluation import index_of
     from nearfield.evaluate import build
     from nearfield.formats import read_vectors

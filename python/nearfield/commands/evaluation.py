@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nearfield.commands.paths import check_output
+
 if TYPE_CHECKING:
     from nearfield.commands import Subparsers
     from nearfield.index import Index
@@ -69,6 +71,8 @@ def index_of(data: Any, kind: str, metric: str, threads: int) -> Index:
 def _prepared(arguments: argparse.Namespace) -> tuple[Index, Any]:
     from nearfield.formats import read_vectors
 
+    if arguments.plot is not None:
+        check_output(arguments.plot, "plot", (".png", ".svg", ".pdf"))
     data = read_vectors(arguments.data)
     queries = None if arguments.queries is None else read_vectors(arguments.queries).vectors
     return index_of(data, arguments.kind, arguments.metric, arguments.threads), queries

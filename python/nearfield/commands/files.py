@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nearfield.commands.paths import check_collection
+
 if TYPE_CHECKING:
     from nearfield.commands import Subparsers
     from nearfield.persistence import FileInfo
@@ -68,6 +70,11 @@ def add_parser(subparsers: Subparsers) -> None:
 def _info(arguments: argparse.Namespace) -> None:
     from nearfield.persistence import file_info
 
+    if arguments.file.is_dir():
+        raise ValueError(
+            f"FILE must be an index file, got the folder {arguments.file}; "
+            "`nearfield verify` checks collections"
+        )
     info = file_info(arguments.file)
     if arguments.json:
         facts = info._asdict() | {
@@ -118,8 +125,7 @@ def _verify_collection(folder: Path) -> str:
     """What it holds. Raises ValueError, or what opening raises, for any damage."""
     from nearfield.collection import Collection
 
-    if not (folder / "rows.db").exists():
-        raise ValueError(f"{folder} must be a collection, got a folder without rows.db")
+    check_collection(folder, "FILE")
     with warnings.catch_warnings(record=True) as noted:  # of index files that were left aside
         warnings.simplefilter("always")
         with Collection(folder) as docs:
@@ -147,6 +153,12 @@ def _convert(arguments: argparse.Namespace) -> None:
         index = _as_index(arguments, program)
         ids = index.ids
         vectors = index.get(ids)
+    bare = arguments.target.suffix in (".npy", ".fvecs", ".bvecs")
+    if ids is not None and bare and not arguments.no_ids:
+        if list(ids) != list(range(len(vectors))):
+            suffix = arguments.target.suffix
+            raise ValueError(f"--no-ids must be given for {suffix}, which has no place for ids")
+        ids = None  # they are the numbers of the rows
     write_vectors(arguments.target, vectors, None if arguments.no_ids else ids)
     print(f"wrote {arguments.target}: {vectors.shape[0]:,} x {vectors.shape[1]}", file=sys.stderr)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nearfield.commands.paths import check_collection
 from nearfield.commands.text import add_model, encoder_of
 
 if TYPE_CHECKING:
@@ -69,6 +72,7 @@ def _ask(arguments: argparse.Namespace) -> None:
     import nearfield
     from nearfield.text import snippets
 
+    check_collection(arguments.data, "DATA")
     encoder = encoder_of(arguments)
     with nearfield.Collection(arguments.data, encoder=encoder) as collection:
         hits = collection.search(
@@ -91,6 +95,12 @@ def _ask(arguments: argparse.Namespace) -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     from nearfield.formats import read_vectors
 
+    if not arguments.data.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(arguments.data))
+    if not Path(arguments.queries).exists() and not Path(arguments.queries).suffix:
+        raise ValueError(
+            f"QUERY must be a file of vectors where DATA is no folder, got {arguments.queries!r}"
+        )
     queries = read_vectors(Path(arguments.queries))
     index = _as_index(arguments)
     hits = index.search(queries.vectors, k=arguments.k, threads=arguments.threads)

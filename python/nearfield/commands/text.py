@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from nearfield.commands.paths import check_collection, check_output
 
 if TYPE_CHECKING:
     from nearfield.commands import Subparsers
@@ -108,8 +111,7 @@ def _passages(arguments: argparse.Namespace, path: Path) -> Any:
 def _embed(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    if arguments.output.suffix not in (".npy", ".jsonl"):
-        raise ValueError(f"output must end in .npy or .jsonl, got {arguments.output}")
+    check_output(arguments.output, "output", (".npy", ".jsonl"))
     passages = list(_passages(arguments, arguments.input))
     encoder = encoder_of(arguments)
     vectors = encoder.encode_document([p.text for p in passages], progress=sys.stderr.isatty())
@@ -130,11 +132,13 @@ def build_collection(arguments: argparse.Namespace) -> None:
     from nearfield.text import add_documents, read_documents
 
     encoder = encoder_of(arguments)
+    documents = read_documents(arguments.data)
+    first = next(documents, None)  # before a folder is made: there may be none
     whole = arguments.chunk == 0
     chunker = Chunker(2**31 if whole else arguments.chunk, overlap=arguments.overlap)
     with nearfield.Collection(arguments.out, encoder=encoder) as collection:
         added = add_documents(
-            collection, encoder, read_documents(arguments.data), chunker,
+            collection, encoder, chain([] if first is None else [first], documents), chunker,
             progress=sys.stderr.isatty(),
         )  # fmt: skip
         print(f"{added:,} passages added, {len(collection):,} in {arguments.out}")
@@ -148,8 +152,7 @@ def _grouped(arguments: argparse.Namespace) -> tuple[list[Any], Any, Any]:
     from nearfield.explore import map_points, topics
 
     folder = arguments.collection
-    if not folder.is_dir():
-        raise ValueError(f"DIR must be a folder made by build --text, got {folder}")
+    check_collection(folder, "DIR")
     with nearfield.Collection(folder) as collection:
         items = [item for item in collection if item.text]
     if len(items) < 2:
@@ -180,6 +183,7 @@ def _topics(arguments: argparse.Namespace) -> None:
 def _map(arguments: argparse.Namespace) -> None:
     from nearfield.explore import write_map
 
+    check_output(arguments.output, "output", (".html", ".png", ".svg", ".pdf"))
     items, points, found = _grouped(arguments)
     titles = [str(item.metadata.get("title", item.id)) for item in items]
     write_map(

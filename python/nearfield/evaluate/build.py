@@ -16,6 +16,7 @@ from nearfield.evaluate.tune import Tuning, tune
 from nearfield.flat import Flat
 from nearfield.kinds import CLASSES, make
 from nearfield.progress import Progress
+from nearfield.scalars import as_int, as_real
 
 if TYPE_CHECKING:
     from nearfield.index import Ids, Index, Neighbors
@@ -94,8 +95,10 @@ def build(
         raise ValueError("vectors must have at least one row, got none")
     if kind is not None and kind not in CHOICES:
         raise ValueError(f"kind must be 'hnsw' or 'ivfpq', got {kind!r}")
-    if not 0 < recall <= 1:
+    if not 0 < as_real(recall, "recall") <= 1:
         raise ValueError(f"recall must be in (0, 1], got {recall}")
+    as_int(k, "k", 1)
+    as_int(seed, "seed", 0, 2**64 - 1)
     if queries is not None:
         queries = np.atleast_2d(as_matrix(queries, "queries"))
         if queries.shape[1] != dim:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfield.kinds import make
+from nearfield.scalars import as_int
 
 __all__ = ["Estimate", "estimate"]
 
@@ -95,8 +96,8 @@ def estimate(
     >>> nf.estimate(1_000_000, 384, kind="flat", prefilter=False).bytes["vectors"]
     1536000000
     """
-    if n < 0:
-        raise ValueError(f"n must be at least 0, got {n}")
+    n = as_int(n, "n", 0)
+    dim = as_int(dim, "dim")
     least, most = SAMPLE_ROWS
     rows = min(n, max(least, min(most, math.ceil(SAMPLE_BYTES / (4 * max(dim, 1))))))
     lists = lists_made = 1

@@ -10,6 +10,7 @@ from nearfield import _core
 from nearfield.arrays import as_matrix
 from nearfield.index import Neighbors
 from nearfield.progress import Progress, reporting
+from nearfield.scalars import as_int
 
 __all__ = ["ground_truth"]
 
@@ -74,8 +75,8 @@ def ground_truth(
     dim = array.shape[-1]
     if chunk is None:
         chunk = max(1024, CHUNK_BYTES // (4 * max(dim, 1)))
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    as_int(chunk, "chunk", 1)
+    as_int(k, "k", 1)
     total = _row_count(vectors)
     kept = k if total is None else min(k, max(total, 1))
     scan = _core.ExactScan(array, kept, metric, threads)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nearfield.evaluate.settings import search_setting
+from nearfield.scalars import as_int
 
 if TYPE_CHECKING:
     from nearfield.index import Index
@@ -33,12 +34,14 @@ def held_out(index: "Index", count: int, seed: int = 0, threads: int = 0) -> Hel
     ----------
     index : Index
         Stays as it is.
-    count : int
-        At most a tenth of the index is chosen, at least one vector.
+    count : int, at least 1
+        What callers name n_queries. At most a tenth of the index is chosen, at least one vector.
     seed : int, default 0
     threads : int, default 0
         For the build; 0 means all.
     """
+    as_int(count, "n_queries", 1)
+    as_int(seed, "seed", 0, 2**64 - 1)
     ids = index.ids
     n = len(ids)
     if n == 0:

@@ -20,6 +20,7 @@ from nearfield.evaluate.report import Report
 from nearfield.evaluate.settings import current_setting, search_setting
 from nearfield.evaluate.sweep import SweepRow, sweep
 from nearfield.index import Neighbors
+from nearfield.scalars import as_int
 
 if TYPE_CHECKING:
     from nearfield.index import Index
@@ -114,7 +115,7 @@ def _measure(
     seconds: float,
     source: str,
 ) -> Report:
-    if not 1 <= k <= len(index):
+    if not 1 <= as_int(k, "k") <= len(index):
         raise ValueError(f"k must be in 1..{len(index)}, the vectors that the index holds, got {k}")
     if truth is None:
         truth = index_truth(index, queries, k, threads)

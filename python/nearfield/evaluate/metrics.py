@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nearfield.arrays import as_matrix
 from nearfield.evaluate.ground_truth import ground_truth
+from nearfield.scalars import as_int
 
 __all__ = ["MetricComparison", "MetricScore", "Relevant", "compare_metrics"]
 
@@ -88,8 +89,7 @@ def compare_metrics(
     asked = np.array([i for i, wanted in enumerate(grades) if wanted], dtype=np.int64)
     if not asked.size:
         raise ValueError("relevant must name at least one row, got none")
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    as_int(k, "k", 1)
     scores = []
     for metric in METRICS:
         ids = ground_truth(rows, matrix[asked], k, metric, threads=threads).ids
@@ -113,6 +113,8 @@ def _score(ids: NDArray[np.int64], wanted: dict[int, float], k: int) -> tuple[fl
 
 
 def _as_grades(relevant: Any, nq: int, n: int) -> list[dict[int, float]]:
+    if not hasattr(relevant, "__len__"):
+        raise TypeError(f"relevant must be a sequence, got {type(relevant).__name__}")
     if len(relevant) != nq:
         raise ValueError(f"relevant must have one entry a query ({nq}), got {len(relevant)}")
     grades: list[dict[int, float]] = []

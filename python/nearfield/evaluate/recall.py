@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nearfield.index import Neighbors
+from nearfield.scalars import as_int
 
 __all__ = ["Interval", "recall_at_k", "recall_interval", "recall_per_query"]
 
@@ -93,7 +94,7 @@ def recall_per_query(
             f"found must have one row for each row of truth ({len(true_ids)}), got {len(ids)}"
         )
     width = true_ids.shape[1]
-    k = width if k is None else k
+    k = width if k is None else as_int(k, "k")
     if not 1 <= k <= width:
         raise ValueError(f"k must be in 1..{width}, the width of truth, got {k}")
     found_at = None

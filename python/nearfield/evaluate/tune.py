@@ -16,6 +16,7 @@ from nearfield.evaluate.report import table
 from nearfield.evaluate.settings import search_setting, setting_range
 from nearfield.evaluate.sweep import SweepRow, measure_setting
 from nearfield.index import Neighbors
+from nearfield.scalars import as_int, as_real
 
 if TYPE_CHECKING:
     from nearfield.index import Index
@@ -121,7 +122,7 @@ def tune(
     UserWarning
         If no setting reaches the recall; the greatest is set then.
     """
-    if not 0 < recall <= 1:
+    if not 0 < as_real(recall, "recall") <= 1:
         raise ValueError(f"recall must be in (0, 1], got {recall}")
     if queries is not None:
         matrix = np.atleast_2d(as_matrix(queries, "queries"))
@@ -153,7 +154,7 @@ def _tune(
     threads: int,
     seconds: float,
 ) -> Tuning:
-    if not 1 <= k <= len(index):
+    if not 1 <= as_int(k, "k") <= len(index):
         raise ValueError(f"k must be in 1..{len(index)}, the vectors that the index holds, got {k}")
     if truth is None:
         truth = index_truth(index, queries, k, threads)

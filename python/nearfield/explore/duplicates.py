@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nearfield.explore.graph import rows_of
 from nearfield.index import Index
+from nearfield.scalars import as_real
 
 __all__ = ["components", "near_duplicates"]
 
@@ -38,7 +39,11 @@ def near_duplicates(index: Index, threshold: float, *, threads: int = 0) -> list
     ValueError
         If the threshold is not a number, or negative under cosine or l2.
     """
-    if not np.isfinite(threshold) or (threshold < 0 and index.metric != "dot"):
+    if not isinstance(index, Index):
+        raise TypeError(f"index must be an index, such as nf.HNSW, got {type(index).__name__}")
+    if not np.isfinite(as_real(threshold, "threshold")) or (
+        threshold < 0 and index.metric != "dot"
+    ):
         raise ValueError(f"threshold must be a number of at least 0, got {threshold}")
     ids = index.ids
     n = len(ids)

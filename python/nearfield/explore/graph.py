@@ -11,6 +11,7 @@ from nearfield.arrays import as_matrix
 from nearfield.flat import Flat
 from nearfield.hnsw import HNSW
 from nearfield.index import Index
+from nearfield.scalars import as_int
 
 __all__ = ["KnnGraph", "knn_graph", "rows_of"]
 
@@ -53,8 +54,7 @@ def knn_graph(
     ValueError
         If there are fewer than 2 vectors, or k is below 1.
     """
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+    as_int(k, "k", 1)
     rows, index = _indexed(vectors, metric, threads)
     n = len(rows)
     if n < 2:

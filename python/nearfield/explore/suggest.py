@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from nearfield.arrays import as_matrix
 from nearfield.filters import exclude
 from nearfield.index import Index, Neighbors
+from nearfield.scalars import as_int, as_real
 
 __all__ = ["mmr", "recommend"]
 
@@ -55,10 +56,11 @@ def recommend(
     ValueError
         If there is no positive id, weights are out of range, or likes and dislikes cancel out.
     """
+    _check_index(index)
     liked, disliked = _listed(positive), _listed(negative)
     if not liked:
         raise ValueError("positive must name at least one id, got none")
-    if not push >= 0:
+    if not as_real(push, "push") >= 0:
         raise ValueError(f"push must be at least 0, got {push}")
     counts = np.ones(len(liked)) if weights is None else np.asarray(weights, dtype=np.float64)
     if counts.shape != (len(liked),):
@@ -114,14 +116,17 @@ def mmr(
     .. [1] Carbonell & Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering
        Documents and Producing Summaries", SIGIR 1998.
     """
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    if not 0 <= diversity <= 1:
+    _check_index(index)
+    as_int(k, "k", 1)
+    if not 0 <= as_real(diversity, "diversity") <= 1:
         raise ValueError(f"diversity must be in [0, 1], got {diversity}")
-    fetch = 5 * k if fetch is None else fetch
+    fetch = 5 * k if fetch is None else as_int(fetch, "fetch")
     if fetch < k:
         raise ValueError(f"fetch must be at least k ({k}), got {fetch}")
-    vector = as_matrix(query, "query").reshape(-1)
+    vector = as_matrix(query, "query")
+    if vector.size != index.dim:
+        raise ValueError(f"query must have shape ({index.dim},), got {vector.shape}")
+    vector = vector.reshape(-1)
     most = max(1, min(fetch, len(index)))
     hits = index.search(vector, most, **options)  # type: ignore[attr-defined]
     held = np.isfinite(hits.distances)
@@ -171,6 +176,11 @@ def _order(
         chosen.append(best)
         np.maximum(closest, near[best], out=closest)
     return chosen
+
+
+def _check_index(index: Any) -> None:
+    if not isinstance(index, Index):
+        raise TypeError(f"index must be an index, such as nf.HNSW, got {type(index).__name__}")
 
 
 def _rows(index: Index, ids: Sequence[Any]) -> NDArray[np.float64]:

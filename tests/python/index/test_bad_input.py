@@ -35,6 +35,11 @@ BAD_VECTORS = [
     (np.ones((1, 4), complex), TypeError, "must be numbers, got dtype complex128"),
     (np.ones((1, 4), bool), TypeError, "must be numbers, got dtype bool"),
     ("text", TypeError, "must be numbers, got dtype <U4"),
+    (
+        np.ma.masked_array(np.ones((1, 4), np.float32), mask=[[0, 1, 0, 0]]),
+        ValueError,
+        "must have no masked values, got 1",
+    ),
 ]
 
 

@@ -82,7 +82,10 @@ def test_topics_and_map_are_made_of_a_collection(folder, capsys):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["topics", "absent"], "DIR must be a folder made by build --text, got absent"),
+        (
+            ["topics", "absent"],
+            "DIR must be a collection, as `nearfield build --text` makes, got absent",
+        ),
         (["build", "--text", "absent", "made"], "path must be a folder or a file in"),
         (["embed", "absent", "-o", "a.npy", "--overlap", "9"], "path must be a folder"),
     ],
