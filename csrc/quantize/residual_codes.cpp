@@ -208,9 +208,9 @@ kernels::BoundQuery ResidualCodes::head_bound(const Queries& queries, std::size_
     const auto all = static_cast<float>(dim_), head = static_cast<float>(blocks_->head_dims());
     const float length2 = std::max(queries.int_terms[i].norm2, norms_ ? base : 0.0f) * all / 4;
     const float most = head_deviations * std::sqrt(length2 * (1 / head - 0.5f / all));
-    const float unit = terms.unit * all / head;
-    return {terms.head_shift - static_cast<std::int32_t>(std::min(most / unit, 1e9f)), unit, 0,
-            -base};
+    const float unit = terms.unit * all / head;  // 0 of a query of no length
+    const float slack = most < 1e9f * unit ? most / unit : 1e9f;
+    return {terms.head_shift - static_cast<std::int32_t>(slack), unit, 0, -base};
 }
 
 float ResidualCodes::missed() const {
