@@ -128,8 +128,8 @@ void Index::compact(const Run& run) {
     old_slots.reserve(ids_.size());
     ids_.live().for_each([&](std::size_t slot) { old_slots.push_back(static_cast<Slot>(slot)); });
     IdMap compacted = ids_.compacted(old_slots);
-    ++removals_;
     compact_slots(old_slots, run);
+    ++removals_;
     ids_ = std::move(compacted);
 }
 

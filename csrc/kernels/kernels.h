@@ -14,7 +14,8 @@ namespace nearfield::kernels {
 enum class Scalar : std::uint8_t { f32, f16, bf16, i8, u8 };
 inline constexpr std::size_t n_scalars = 5;
 
-/// Where the rows of a call take so many bytes, functions for rows ask memory for them ahead of time.
+/// Where the rows of a call take so many bytes, functions for rows ask memory for them ahead of
+/// time.
 inline constexpr std::size_t streamed_bytes = std::size_t{64} << 10;
 
 /// Distances of one query to rows [0, n): rows start `stride` bytes apart, need no alignment.
@@ -187,6 +188,8 @@ using MultiplyFn = void (*)(const float* factors, std::size_t n, float* values);
 using FoldFn = void (*)(float* values, std::size_t n);
 /// The largest |values[i]|, 0 for none.
 using LargestFn = float (*)(const float* values, std::size_t n);
+/// The sum of their squares in double, the same bits on every CPU.
+using SquaresFn = double (*)(const float* values, std::size_t n);
 
 struct Kernels {
     RowsFn rows[n_scalars][n_metrics];
@@ -226,6 +229,7 @@ struct Kernels {
     MultiplyFn multiply;
     FoldFn fold;
     LargestFn largest;
+    SquaresFn squares;
 };
 
 /// A set of kernels that needs some CPU features. Layers are stacked in order: each replaces the

@@ -247,25 +247,22 @@ void ScalarCodes::prepare(const float* vector, Order order, Query& query) const 
 }
 
 void ScalarCodes::prepare(std::size_t n, const std::function<const float*(std::size_t)>& vector,
-                          Order order, Block& block) const {
-    if (block.codes.size() < n * code_dim_) block.codes.resize(n * code_dim_);
-    block.terms.resize(n);
-    Scratch& scratch = block.scratch;
-    auto* const codes = block.codes.as<std::int8_t>();
+                          Order order, Scratch& scratch, std::int8_t* codes,
+                          kernels::EstimateQuery* terms) const {
     bool centred = true;
     for (std::size_t i = 0; i < n; ++i) {
         centred = rotate_query(vector(i), order, scratch);
-        if (projects())
-            projection_.put(i, n, scratch.rotated.data(), scratch.projecting);
+        if (projection_.none())
+            terms[i] = round_query(project(scratch), centred, codes + i * code_dim_);
         else
-            block.terms[i] = round_query(project(scratch), centred, codes + i * code_dim_);
+            projection_.put(i, n, scratch.rotated.data(), scratch.projecting);
     }
-    if (!projects()) return;
+    if (projection_.none()) return;
     projection_.multiply(n, scratch.projecting);
     scratch.projected.resize(code_dim_);
     for (std::size_t i = 0; i < n; ++i) {
         projection_.get(i, scratch.projecting, scratch.projected.data());
-        block.terms[i] = round_query(scratch.projected.data(), centred, codes + i * code_dim_);
+        terms[i] = round_query(scratch.projected.data(), centred, codes + i * code_dim_);
     }
 }
 

@@ -73,16 +73,10 @@ class ScalarCodes {
     enum class Order { metric, space };
     /// `vector` (dim,) as Space::prepare gives it.
     void prepare(const float* vector, Order order, Query& query) const;
-    /// Queries made ready together.
-    struct Block {
-        Buffer codes;
-        std::vector<kernels::EstimateQuery> terms;  // by query
-        Scratch scratch;
-    };
     /// As prepare for vectors [0, n), with the same results; a projection is read once for all.
+    /// `codes` has room for n * code_dim() entries, which the terms point to.
     void prepare(std::size_t n, const std::function<const float*(std::size_t)>& vector, Order order,
-                 Block& block) const;
-    bool projects() const { return !projection_.none(); }
+                 Scratch& scratch, std::int8_t* codes, kernels::EstimateQuery* terms) const;
     /// Estimated distances, up to a constant and a factor, to codes at base + slots[i] * stride;
     /// `distances` needs room for n + 16.
     void estimate(const Query& query, const std::uint8_t* base, const Slot* slots,

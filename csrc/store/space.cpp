@@ -11,15 +11,9 @@
 namespace nearfield {
 namespace {
 
-/// Sum of squares in double: 1e-30 and 1e+30 have a norm too. Four chains let it vectorise.
+/// Sum of squares in double: 1e-30 and 1e+30 have a norm too.
 double squared_norm(const float* row, std::size_t dim) {
-    double sum[4] = {};
-    std::size_t i = 0;
-    for (; i + 4 <= dim; i += 4)
-        for (std::size_t lane = 0; lane < 4; ++lane)
-            sum[lane] += static_cast<double>(row[i + lane]) * row[i + lane];
-    for (; i < dim; ++i) sum[0] += static_cast<double>(row[i]) * row[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    return kernels::kernels().squares(row, dim);
 }
 
 const kernels::MetricInfo* find_metric(std::string_view name) {
@@ -96,12 +90,15 @@ bool Space::within_limit(const float* row) const {
            std::all_of(row, row + dim_, [this](float value) { return std::abs(value) <= limit_; });
 }
 
-const float* Space::prepare(const float* row, float* scratch) const {
-    if (!metric_->unit_vectors) return row;
+double Space::factor(const float* row) const {
+    if (!metric_->unit_vectors) return 1;
     const double norm = squared_norm(row, dim_);
     // Already unit to float precision: keep the bits, so that what is stored is what was given.
-    if (std::abs(norm - 1.0) < 1e-7) return row;
-    const double factor = 1.0 / std::sqrt(norm);
+    return std::abs(norm - 1.0) < 1e-7 ? 1 : 1.0 / std::sqrt(norm);
+}
+
+const float* Space::prepare(const float* row, double factor, float* scratch) const {
+    if (factor == 1) return row;
     for (std::size_t j = 0; j < dim_; ++j) scratch[j] = static_cast<float>(row[j] * factor);
     return scratch;
 }

@@ -31,7 +31,13 @@ class Space {
     void check(const char* name, const MatrixView& vectors, const Run& run,
                std::size_t first_row = 0) const;
     /// The row as it is stored or searched: itself, or scaled to norm 1 in `scratch` (dim,).
-    const float* prepare(const float* row, float* scratch) const;
+    const float* prepare(const float* row, float* scratch) const {
+        return prepare(row, factor(row), scratch);
+    }
+    /// What scales the row; 1 where it is to stay as it is.
+    double factor(const float* row) const;
+    /// As prepare() of one row, of which the factor is known.
+    const float* prepare(const float* row, double factor, float* scratch) const;
     /// All rows prepared; `scratch` keeps the copy where one is needed.
     MatrixView prepare(const MatrixView& vectors, std::vector<float>& scratch) const;
 

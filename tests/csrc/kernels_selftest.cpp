@@ -219,6 +219,8 @@ void check_values(const Kernels& k, const Kernels& s) {
             x->push_back(table->largest(x->data(), length));
         }
         compare("centre, fold, multiply, largest", turned, expected, 0.0);
+        const std::vector<double> norm{k.squares(values.data(), length)};
+        compare("squares", norm, {s.squares(values.data(), length)}, 0.0);
     }
     for (std::size_t length = 1; length <= n; length *= 2) {
         std::vector<float> got = values, want = values;

@@ -21,7 +21,7 @@ void Beam::fit(const Graph& graph, std::size_t ef) {
     if (log_.size() < 4096) log_.resize(4096);
 }
 
-void Beam::start(const Graph& graph, const Walk& walk) {
+void Beam::start(const Graph& graph, const Walk& walk, const float* starts) {
     fit(graph, walk.ef);
     k_ = walk.k;
     idle_ = 0;
@@ -31,9 +31,10 @@ void Beam::start(const Graph& graph, const Walk& walk) {
     scored_ = n;
     for (std::size_t i = 0; i < n; i += pool_batch) {
         const std::size_t part = std::min(pool_batch, n - i);
-        graph.estimate_seeds(query_, i, part, distances_.data());
-        kernels::kernels().pool_insert(pool(), &size_, capacity_, distances_.data(),
-                                       &graph.seeds[i], part);
+        if (!starts) graph.estimate_seeds(query_, i, part, distances_.data());
+        kernels::kernels().pool_insert(pool(), &size_, capacity_,
+                                       starts ? starts + i : distances_.data(), &graph.seeds[i],
+                                       part);
     }
     if (log_.size() < size_) log_.resize(size_);
     for (std::size_t i = 0; i < size_; ++i) {

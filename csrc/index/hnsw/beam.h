@@ -21,6 +21,13 @@ struct Walk {
     std::size_t heads = 1;  // nodes expanded at a time, where a beam is alone
 };
 
+/// A query made ready.
+struct Asked {
+    const float* vector;           // as Space::prepare gives it
+    kernels::EstimateQuery terms;  // where codes are walked on
+    const float* starts;           // its distances to the seeds
+};
+
 /// One search under way (Algorithm 2 of Malkov & Yashunin, arXiv:1603.09320, on a linear pool). All
 /// its memory is kept for the next search. One beam serves one thread.
 class Beam {
@@ -33,11 +40,13 @@ class Beam {
         graph.prepare(vector, walk.order, query_);
         start(graph, walk);
     }
-    /// As above with a query made ready, where codes are walked on; `terms` points to what must
-    /// outlive the walk.
-    void start(const Graph& graph, const kernels::EstimateQuery& terms, const Walk& walk) {
-        query_.codes.terms = terms;
-        start(graph, walk);
+    /// As above with what was made ready before, all of which must outlive the walk.
+    void start(const Graph& graph, const Asked& asked, const Walk& walk) {
+        if (graph.walks_rows)
+            graph.prepare(asked.vector, walk.order, query_);
+        else
+            query_.codes.terms = asked.terms;
+        start(graph, walk, asked.starts);
     }
     /// Picks the next nodes to expand, at most `heads`, and starts fetching their links, and those
     /// of as many more as `ahead`; false at the end of the search.
@@ -62,7 +71,7 @@ class Beam {
     std::size_t distances() const { return scored_; }
 
   private:
-    void start(const Graph& graph, const Walk& walk);
+    void start(const Graph& graph, const Walk& walk, const float* starts = nullptr);
     void fit(const Graph& graph, std::size_t ef);
     kernels::Pool pool() { return {pool_distances_.data(), pool_nodes_.data()}; }
     void mark(Slot node) { visited_[node / 64] |= std::uint64_t{1} << (node % 64); }

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "index/hnsw/connect.h"
-#include "index/hnsw/hnsw_worker.h"
+#include "index/hnsw/hnsw_batch.h"
 
 namespace nearfield {
 namespace {

@@ -63,7 +63,15 @@ class HnswIndex final : public Index {
   private:
     struct Worker;
     class Query;
+    struct Batch;
 
+    // hnsw_batch.cpp
+    void walk_rows(const MatrixView& queries, const Query& query, Neighbor* out,
+                   const Run& run) const;
+    void make_ready(const MatrixView& queries, const Query& query, Batch& batch,
+                    const Run& run) const;
+    void walk_ordered(const MatrixView& queries, const Query& query, const Batch& batch,
+                      Neighbor* out, const Run& run) const;
     // hnsw_insert.cpp
     void rebuild(const MatrixView& rows, const Slot* slots, const Run& run);
     void append(const MatrixView& rows, const Slot* slots);
@@ -99,6 +107,7 @@ class HnswIndex final : public Index {
 
     // Searching needs memory that is worth keeping: visited marks, pools, a query's codes.
     mutable Workers<Worker> workers_;
+    mutable Workers<Batch> batches_;  // so is what a call makes of its queries
 };
 
 }  // namespace nearfield

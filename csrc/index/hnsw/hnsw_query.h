@@ -22,6 +22,7 @@ class HnswIndex::Query {
     Query(const HnswIndex& index, const SearchParams& params, const Filter& filter);
 
     bool scan() const { return scan_; }
+    std::size_t k() const { return k_; }
     std::size_t ef() const { return ef_; }
     /// Where some nodes may be no results, the k nearest nodes say little of the k nearest results.
     Walk walk() const { return {ScalarCodes::Order::metric, ef_, patient_ ? 0 : k_}; }

@@ -157,13 +157,13 @@ void HnswIndex::optimize(const Run& run) {
     const auto lock = alone();
     if (!graph_.linked) return;
     changed();
-    if (graph_.dead > 0) mend(Run{run.threads, nullptr});
+    if (graph_.dead > 0) mend(run);
     reorder(walk_order(graph_, run));
 }
 
 void HnswIndex::compact_slots(const std::vector<Slot>& old_slots, const Run& run) {
     changed();
-    if (graph_.dead > 0) mend(Run{run.threads, nullptr});
+    if (graph_.dead > 0) mend(run);
     std::vector<Slot> kept;
     for (Slot node = 0; node < graph_.size(); ++node)
         if (graph_.live(node)) kept.push_back(node);

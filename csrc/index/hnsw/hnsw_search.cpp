@@ -12,7 +12,6 @@ namespace nearfield {
 namespace {
 
 constexpr std::size_t rows_a_block = 256;
-constexpr std::size_t queries_a_piece = 32;
 // How much noise the vectors to measure allow for: 3 standard deviations cost 0.0003 of recall@10,
 // 2 cost 0.002, and measure 13 vectors instead of 20 (README.md).
 constexpr float deviations = 3;
@@ -158,40 +157,16 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
         query.rank(*worker, beam, ready, k, out);
         return;
     }
-    const auto threads = static_cast<std::size_t>(resolve_threads(run.threads));
-    const std::size_t piece =
-        query.scan() ? 1 : std::clamp(queries.rows / threads / 4, beams_at_once, queries_a_piece);
-    parallel_for(run, queries.rows, piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+    if (!query.scan()) {
+        walk_rows(queries, query, out, run);
+        return;
+    }
+    parallel_for(run, queries.rows, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
         auto worker = workers_.borrow(*this);
-        worker->prepared.resize(beams_at_once * dim);
-        const auto ready = [&](std::size_t i, std::size_t b) {
-            return space_.prepare(queries.row(i), &worker->prepared[b * dim]);
-        };
-        if (query.scan()) {
-            for (std::size_t i = begin; i < end; ++i)
-                query.scan(*worker, ready(i, 0), k, out + i * k);
-            return;
-        }
-        std::array<const float*, beams_at_once> asked{};
-        const auto walk_all = [&](auto&& starting_with) {
-            walk_many(
-                graph_, worker->beams, query.walk(), begin, end, starting_with,
-                [&](const Beam& beam) { query.fetch(beam); },
-                [&](std::size_t i, std::size_t b, const Beam& beam) {
-                    query.rank(*worker, beam, asked[b], k, out + i * k);
-                });
-        };
-        if (graph_.walks_rows || !graph_.codes.projects()) {
-            walk_all([&](std::size_t i, std::size_t b) { return asked[b] = ready(i, b); });
-            return;
-        }
-        graph_.codes.prepare(
-            end - begin, [&](std::size_t i) { return ready(begin + i, 0); }, query.walk().order,
-            worker->block);
-        walk_all([&](std::size_t i, std::size_t b) {
-            asked[b] = ready(i, b);
-            return worker->block.terms[i - begin];
-        });
+        worker->prepared.resize(dim);
+        for (std::size_t i = begin; i < end; ++i)
+            query.scan(*worker, space_.prepare(queries.row(i), worker->prepared.data()), k,
+                       out + i * k);
     });
 }
 

@@ -15,7 +15,8 @@ struct HnswIndex::Worker {
     Beam wide;  // for another try, while the others are under way
     std::unique_ptr<Scorer> scorer;
     std::vector<float> prepared;
-    ScalarCodes::Block block;
+    Graph::Query asked;
+    ScalarCodes::Scratch scratch;
     std::vector<Slot> nodes;
     std::vector<float> distances;
     std::vector<Neighbor> found;

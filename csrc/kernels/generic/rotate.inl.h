@@ -75,12 +75,29 @@ float largest(const float* values, std::size_t n) {
     return F::largest_lane(larger(even, odd));
 }
 
+/// Sixteen chains, whatever the CPU: a product of two floats is exact in double, so the bits are
+/// the same with and without fused operations.
+inline double squares(const float* values, std::size_t n) {
+    constexpr std::size_t chains = 16;
+    double sum[chains] = {};
+    std::size_t i = 0;
+    for (; i + chains <= n; i += chains)
+        for (std::size_t lane = 0; lane < chains; ++lane)
+            sum[lane] += static_cast<double>(values[i + lane]) * values[i + lane];
+    for (std::size_t lane = 0; i < n; ++i, ++lane)
+        sum[lane] += static_cast<double>(values[i]) * values[i];
+    for (std::size_t half = chains / 2; half > 0; half /= 2)
+        for (std::size_t lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
+    return sum[0];
+}
+
 template <class F>
 constexpr void fill_rotation(Kernels& table) {
     table.centre = centre<F>;
     table.multiply = multiply<F>;
     table.fold = fold<F>;
     table.largest = largest<F>;
+    table.squares = squares;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 """An HNSW that changes stays whole: everything in it can be found, and what left cannot."""
 
+import contextlib
 import signal
 import threading
 
@@ -11,6 +12,10 @@ from oracle import exact_distances
 import nearfield as nf
 
 DIM = 32
+
+
+class Stop(Exception):
+    pass
 
 
 def made(rng, n):
@@ -168,9 +173,6 @@ def test_an_interrupted_add_changes_nothing(rng):
     index.add(vectors[:3000])
     before = index.search(vectors[:50], k=5)
 
-    class Stop(Exception):
-        pass
-
     calls = []
 
     def stop(done, total):
@@ -191,32 +193,53 @@ def test_an_interrupted_add_changes_nothing(rng):
     index.validate()
 
 
-def test_an_interrupted_remove_changes_nothing(rng):
-    vectors = made(rng, 16_000)
-    index = small_index()
-    index.add(vectors)
-    before = index.search(vectors[:50], k=5)
-
-    class Stop(Exception):
-        pass
+@contextlib.contextmanager
+def interrupted(seconds):
+    """A signal's handler raises Stop, which what runs here must let out."""
 
     def stop(signum, frame):
         raise Stop
 
     old = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 0.02)  # the links round the dead take ten times as long
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         with pytest.raises(Stop):
-            index.remove(np.arange(0, 16_000, 3), threads=1)
+            yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
+
+
+def test_an_interrupted_remove_changes_nothing(rng):
+    vectors = made(rng, 16_000)
+    index = small_index()
+    index.add(vectors)
+    before = index.search(vectors[:50], k=5)
+    with interrupted(0.02):  # the links round the dead take ten times as long
+        index.remove(np.arange(0, 16_000, 3), threads=1)
     assert len(index) == 16_000
     index.validate()
     np.testing.assert_array_equal(index.search(vectors[:50], k=5).ids, before.ids)
     index.remove(np.arange(0, 16_000, 3))
     index.validate()
     assert (index.search(vectors[:50], k=5).ids % 3 > 0).all()
+
+
+@pytest.mark.parametrize("call", ["optimize", "compact"])
+def test_an_interrupted_optimize_or_compact_changes_no_answer(call, rng):
+    vectors = made(rng, 16_000)
+    index = small_index()
+    index.add(vectors)
+    index.remove(np.arange(0, 16_000, 20))
+    before, ready = index.search(vectors[:50], k=5), index.prepare(np.arange(1, 20))
+    with interrupted(0.01):
+        getattr(index, call)(threads=1)
+    index.validate()
+    np.testing.assert_array_equal(index.search(vectors[:50], k=5).ids, before.ids)
+    assert (index.search(vectors[:1], k=5, filter=ready).ids < 20).all()
+    getattr(index, call)()
+    index.validate()
+    assert len(index) == 15_200
 
 
 def test_searches_run_beside_changes(rng):

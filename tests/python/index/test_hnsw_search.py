@@ -66,6 +66,21 @@ def test_one_by_one_and_batch_agree_on_nearly_all(built, data):
     assert (batch.ids == single).mean() > 0.98
 
 
+@pytest.mark.parametrize("bits", [4, 32])
+@pytest.mark.parametrize("metric", ["cosine", "dot"])
+def test_an_answer_does_not_depend_on_the_other_queries_of_the_call(bits, metric, rng):
+    vectors, queries = clustered(rng, 1500, 24), clustered(rng, 4500, 24)
+    index = nf.HNSW(24, metric, M=8, ef_construction=60, bits=bits)
+    index.add(vectors)
+    whole = index.search(queries, k=5, threads=2)
+    order = rng.permutation(len(queries))
+    mixed = index.search(queries[order], k=5, threads=1)
+    few = index.search(queries[order[:7]], k=5)
+    np.testing.assert_array_equal(mixed.ids, whole.ids[order])
+    np.testing.assert_array_equal(mixed.distances, whole.distances[order])
+    np.testing.assert_array_equal(few.ids, whole.ids[order[:7]])
+
+
 def test_higher_ef_search_finds_more(built, data):
     vectors, queries = data
     low = recall(built.search(queries, ef_search=10), vectors, queries, "l2")
