@@ -95,6 +95,7 @@ void HnswIndex::add_stats(Stats& stats) const {
     stats.words.emplace_back("kind", "hnsw");
     stats.words.emplace_back("rerank", rerank_name(params_));
     stats.words.emplace_back("search", graph_.linked ? "graph" : "scan");
+    stats.words.emplace_back("isa", kernels::active_layer());
     stats.numbers.emplace_back("M", static_cast<double>(params_.M));
     stats.numbers.emplace_back("ef_construction", static_cast<double>(params_.ef_construction));
     stats.numbers.emplace_back("ef_search", static_cast<double>(params_.ef_search));

@@ -32,6 +32,7 @@ def test_recall_is_high_for_every_metric_and_code(metric, bits, data):
     index.add(vectors)
     index.validate()
     assert index.stats()["search"] == "graph"
+    assert index.stats()["isa"] == nf.build_config()["isa"]
     hits = index.search(queries, k=10, ef_search=200 if bits < 4 else 80)
     assert recall(hits, vectors, queries, metric) > (0.9 if bits < 4 else 0.97)
 
