@@ -22,10 +22,11 @@ void Beam::fit(const Graph& graph, std::size_t ef) {
 }
 
 void Beam::start(const Graph& graph, const Walk& walk, const float* starts) {
+    finish();  // where an error ended the last walk
     fit(graph, walk.ef);
     k_ = walk.k;
     idle_ = 0;
-    size_ = cursor_ = logged_ = batch_ = n_heads_ = 0;
+    size_ = cursor_ = batch_ = n_heads_ = 0;
     expanded_.clear();
     const std::size_t n = graph.seeds.size();
     scored_ = n;
@@ -108,6 +109,7 @@ bool Beam::reached(const Graph& graph, Slot node) {
 
 void Beam::finish() {
     for (std::size_t i = 0; i < logged_; ++i) visited_[log_[i] / 64] = 0;
+    logged_ = 0;
 }
 
 }  // namespace nearfield

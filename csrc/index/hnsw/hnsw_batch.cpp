@@ -50,10 +50,10 @@ void HnswIndex::Batch::resize(const Graph& graph, std::size_t rows) {
     code_dim = graph.walks_rows ? 0 : graph.codes.code_dim();
     if (codes.size() < n * code_dim) codes.resize(n * code_dim);
     if (starts.size() < n * stride) starts.resize(n * stride);
-    if (order.size() >= n) return;
-    factors.resize(n);
+    if (factors.size() >= n) return;
     terms.resize(n);
     for (auto* numbers : {&nearest, &second, &order, &by_second}) numbers->resize(n);
+    factors.resize(n);  // last: its size says that all the others have theirs
 }
 
 void HnswIndex::Batch::sort() {

@@ -242,6 +242,20 @@ def test_an_interrupted_optimize_or_compact_changes_no_answer(call, rng):
     assert len(index) == 15_200
 
 
+def test_an_interrupted_search_leaves_no_traces(rng):
+    vectors = made(rng, 4000)
+    index = small_index()
+    index.add(vectors)
+    before = index.search(vectors, k=5, threads=1)
+    many = np.tile(vectors, (200, 1))
+    for seconds in (0.003, 0.01, 0.03):
+        with interrupted(seconds):
+            index.search(many, k=5, threads=1)
+    again = index.search(vectors, k=5, threads=1)
+    np.testing.assert_array_equal(again.ids, before.ids)
+    np.testing.assert_array_equal(again.distances, before.distances)
+
+
 def test_searches_run_beside_changes(rng):
     vectors = made(rng, 3000)
     index = small_index()

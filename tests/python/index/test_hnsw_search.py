@@ -1,5 +1,7 @@
 """HNSW finds what a full scan finds, nearly always, at every filter and however it was built."""
 
+import itertools
+
 import numpy as np
 import pytest
 from clusters import clustered, recall
@@ -76,10 +78,18 @@ def test_an_answer_does_not_depend_on_the_other_queries_of_the_call(bits, metric
     whole = index.search(queries, k=5, threads=2)
     order = rng.permutation(len(queries))
     mixed = index.search(queries[order], k=5, threads=1)
-    few = index.search(queries[order[:7]], k=5)
     np.testing.assert_array_equal(mixed.ids, whole.ids[order])
     np.testing.assert_array_equal(mixed.distances, whole.distances[order])
-    np.testing.assert_array_equal(few.ids, whole.ids[order[:7]])
+    # Pieces are of 64 queries, what is put in order of 4096.
+    for n, threads in itertools.product((1, 5, 63, 65, 4095, 4097), (1, 7)):
+        few = index.search(queries[:n], k=5, threads=threads)
+        np.testing.assert_array_equal(few.ids, whole.ids[:n])
+        np.testing.assert_array_equal(few.distances, whole.distances[:n])
+    alone = np.stack([index.search(query, k=5).ids for query in queries[:200]])
+    np.testing.assert_array_equal(alone, whole.ids[:200])
+    let_in, odd = rng.permutation(1500)[:700], queries[1::2]
+    some = index.search(queries, k=5, filter=let_in).ids
+    np.testing.assert_array_equal(index.search(odd, k=5, filter=let_in).ids, some[1::2])
 
 
 def test_higher_ef_search_finds_more(built, data):
