@@ -1,7 +1,6 @@
 #include "index/index.h"
 
 #include <algorithm>
-#include <mutex>
 #include <numeric>
 
 #include "core/error.h"
@@ -30,17 +29,17 @@ void check_distinct(const Id* ids, std::size_t n) {
 Index::Index(Space space) : space_(std::move(space)), serial_(next_serial()) {}
 
 std::size_t Index::size() const {
-    const std::shared_lock lock(mutex_);
+    const FairLock lock(mutex_, FairLock::For::look);
     return ids_.size();
 }
 
 bool Index::contains(Id id) const {
-    const std::shared_lock lock(mutex_);
+    const FairLock lock(mutex_, FairLock::For::look);
     return ids_.find(id) != no_slot;
 }
 
 std::vector<Id> Index::ids() const {
-    const std::shared_lock lock(mutex_);
+    const FairLock lock(mutex_, FairLock::For::look);
     std::vector<Id> all;
     all.reserve(ids_.size());
     ids_.live().for_each(
@@ -64,7 +63,7 @@ std::vector<Slot> Index::find_all(const Id* ids, std::size_t n, bool ignore_miss
 void Index::add(const MatrixView& vectors, const Id* ids, Id* ids_out, const Run& run) {
     check_writable();
     space_.check("vectors", vectors, run);
-    const std::unique_lock lock(mutex_);
+    const FairLock lock = alone();
     const std::vector<Slot> slots = begin_add(vectors.rows, ids, ids_out);
     if (slots.empty()) return;
     add_rows(vectors, slots.data(), run);
@@ -95,7 +94,7 @@ std::vector<Slot> Index::begin_add(std::size_t n, const Id* ids, Id* ids_out) {
 void Index::update(const Id* ids, const MatrixView& vectors, const Run& run) {
     check_writable();
     space_.check("vectors", vectors, run);
-    const std::unique_lock lock(mutex_);
+    const FairLock lock = alone();
     check_distinct(ids, vectors.rows);
     const std::vector<Slot> slots = find_all(ids, vectors.rows, false);
     if (!slots.empty()) update_rows(vectors, slots.data(), run);
@@ -103,7 +102,7 @@ void Index::update(const Id* ids, const MatrixView& vectors, const Run& run) {
 
 std::size_t Index::remove(const Id* ids, std::size_t n, bool ignore_missing, const Run& run) {
     check_writable();
-    const std::unique_lock lock(mutex_);
+    const FairLock lock = alone();
     check_distinct(ids, n);
     const std::vector<Slot> slots = find_all(ids, n, ignore_missing);
     if (slots.empty()) return 0;
@@ -115,14 +114,14 @@ std::size_t Index::remove(const Id* ids, std::size_t n, bool ignore_missing, con
 }
 
 void Index::get(const Id* ids, std::size_t n, float* out) const {
-    const std::shared_lock lock(mutex_);
+    const FairLock lock = shared();
     const std::vector<Slot> slots = find_all(ids, n, false);
     for (std::size_t i = 0; i < n; ++i) get_row(slots[i], out + i * space_.dim());
 }
 
 void Index::compact(const Run& run) {
     check_writable();
-    const std::unique_lock lock(mutex_);
+    const FairLock lock = alone();
     if (ids_.size() == ids_.slots()) return;
     std::vector<Slot> old_slots;
     old_slots.reserve(ids_.size());
@@ -181,7 +180,7 @@ void Index::search(const MatrixView& queries, const SearchParams& params, const 
                    Id* ids, float* distances, const Run& run) const {
     require(params.k >= 1, "k must be at least 1, got ", params.k);
     space_.check("queries", queries, run);
-    const std::shared_lock lock(mutex_);
+    const FairLock lock = shared();
     answer(queries, params, filter, ids, distances, run);
 }
 
@@ -189,9 +188,9 @@ bool Index::try_search(const MatrixView& queries, const SearchParams& params,
                        const FilterSpec& filter, Id* ids, float* distances, const Run& run) const {
     require(params.k >= 1, "k must be at least 1, got ", params.k);
     space_.check("queries", queries, run);
-    const std::shared_lock lock(mutex_, std::try_to_lock);
+    const FairLock lock(mutex_, FairLock::For::read_at_once);
     if (lock) answer(queries, params, filter, ids, distances, run);
-    return lock.owns_lock();
+    return static_cast<bool>(lock);
 }
 
 void Index::answer(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
@@ -219,7 +218,7 @@ RangeResult Index::range_search(const MatrixView& queries, float radius, const S
                                 const FilterSpec& filter, const Run& run) const {
     require(radius == radius, "radius must be a number, got nan");
     space_.check("queries", queries, run);
-    const std::shared_lock lock(mutex_);
+    const FairLock lock = shared();
     Bitmap scratch;
     const Filter resolved = resolve(filter, scratch);
     std::vector<std::vector<Neighbor>> found(queries.rows);
@@ -240,7 +239,7 @@ RangeResult Index::range_search(const MatrixView& queries, float radius, const S
 }
 
 PreparedFilter Index::prepare(const FilterSpec& filter) const {
-    const std::shared_lock lock(mutex_);
+    const FairLock lock = shared();
     PreparedFilter ready{serial_, removals_, {}, 0};
     const Filter resolved = resolve(filter, ready.allowed);
     if (!resolved.allowed)
@@ -252,7 +251,7 @@ PreparedFilter Index::prepare(const FilterSpec& filter) const {
 }
 
 Stats Index::stats() const {
-    const std::shared_lock lock(mutex_);
+    const FairLock lock = shared();
     Stats stats;
     stats.numbers = {
         {"n", static_cast<double>(ids_.size())},
@@ -277,7 +276,7 @@ Space Index::space_from_state(StateReader& in) {
 }
 
 void Index::with_state(const std::function<void(const StateWriter&)>& use) const {
-    const std::shared_lock lock(mutex_);
+    const FairLock lock = shared();
     StateWriter out;
     out.number("dim", space_.dim());
     out.word("metric", space_.metric().name);
@@ -287,7 +286,7 @@ void Index::with_state(const std::function<void(const StateWriter&)>& use) const
 }
 
 void Index::validate() const {
-    const std::shared_lock lock(mutex_);
+    const FairLock lock = shared();
     std::size_t live = 0;
     ids_.live().for_each([&](std::size_t slot) {
         ++live;

@@ -6,8 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -77,7 +75,9 @@ struct Stats {
 };
 
 /// Threads: any number of const calls at once; a call that changes the index waits for them and has
-/// it to itself. Every argument is checked before anything changes.
+/// it to itself. What a call calls back may look at size, contains and ids, and read the index
+/// inside a read; otherwise it gets std::runtime_error. Every argument is checked before anything
+/// changes.
 class Index {
   public:
     explicit Index(Space space);
@@ -168,8 +168,8 @@ class Index {
         ids_.commit(slots.data(), ids, slots.size());
     }
     /// For what a kind changes outside the calls above.
-    std::unique_lock<FairMutex> alone() { return std::unique_lock(mutex_); }
-    std::shared_lock<FairMutex> shared() const { return std::shared_lock(mutex_); }
+    FairLock alone() { return {mutex_, FairLock::For::change}; }
+    FairLock shared() const { return {mutex_, FairLock::For::read}; }
     /// Which slots a filter means; `scratch` holds them where nothing else does.
     Filter resolve(const FilterSpec& spec, Bitmap& scratch) const;
 

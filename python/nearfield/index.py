@@ -1,6 +1,5 @@
 """The indexes' common face: ids, arrays and keyword checks; the work is in the core."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
@@ -15,6 +14,7 @@ from nearfield.errors import ReadOnlyIndex, UnknownId
 from nearfield.filters import PreparedFilter, as_core_filter
 from nearfield.ids import as_int_ids, as_names, is_single
 from nearfield.progress import Progress, reporting
+from nearfield.turn import Turn
 
 if TYPE_CHECKING:
     from nearfield.evaluate import Report, Tuning
@@ -83,7 +83,8 @@ class Index:
     """What every index can do. Make a `Flat` or another kind; this class is their common part.
 
     Threads: any number of searches and reads run at once; a call that changes the index waits for
-    them and has it to itself.
+    them and has it to itself. A progress callback may ask for its length and ids, and where the
+    call only reads, as `save` does, search it; anything else raises RuntimeError there.
     """
 
     choice: str | None = None
@@ -94,7 +95,7 @@ class Index:
     def __init__(self, core: _core.Index) -> None:
         self._core = core
         self._strings: StringIds | MappedNames | None = None  # made by the first add of string ids
-        self._writing = threading.RLock()
+        self._writing = Turn("an index must not be changed or saved")
         self._build_seconds = 0.0  # spent in add()
         self._params: dict[str, Any] = {}  # what the kind's constructor was given
 
@@ -154,7 +155,7 @@ class Index:
         threads : int, default 0
             0 means all.
         progress : bool or callable, default False
-            True draws a bar; a callable gets (done, total).
+            True draws a bar; a callable gets (done, total), about every 20 ms.
 
         Returns
         -------

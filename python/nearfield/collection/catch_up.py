@@ -22,6 +22,7 @@ from nearfield.collection.segment import Segment, SegmentView
 from nearfield.collection.store import Store, is_in
 from nearfield.collection.view import Part
 from nearfield.errors import StorageError
+from nearfield.turn import Turn
 
 __all__ = ["CatchUp"]
 
@@ -37,7 +38,7 @@ class CatchUp:
         self._generations = generations
         self._threads = threads
         self._stopping = False
-        self._building = threading.Lock()
+        self._building = Turn("a collection must not be changed or compacted")
         self.error: BaseException | None = None
         """Why building ended; the rows stay in the tail, where searches find them."""
         self.save_error: OSError | None = None
@@ -47,6 +48,10 @@ class CatchUp:
     def start(self) -> None:
         self._store.catching_up = True
         self._thread.start()
+
+    def check_not_inside(self) -> None:
+        """Raise RuntimeError on the thread that builds: it would wait for itself."""
+        self._building.check()
 
     def close(self) -> None:
         """Stop, in the midst of a build if need be."""
@@ -61,7 +66,7 @@ class CatchUp:
         """Wait until nothing is left to build; False when time is over first."""
         store = self._store
         with store.writing:
-            while self._find() is not None or self._building.locked():
+            while self._find() is not None or self._building.taken():
                 if self.error is not None or not self._thread.is_alive():
                     return False
                 left = None if deadline is None else deadline - time.monotonic()
