@@ -85,6 +85,15 @@ void bind_quantize(py::module_& m) {
              py::arg("max_iter"), py::arg("tol"), py::arg("sample_per_centroid"), py::arg("seed"))
         .def("train", &train, py::arg("vectors"), py::arg("initial"), py::arg("threads"),
              py::arg("progress"))
+        .def(
+            "restore",
+            [](KMeans& model, const py::object& given, Real<"inertia"> inertia,
+               Int<"iterations"> iterations, Int<"trained_rows"> rows) {
+                const Matrix found = checked(model, given, "centroids", Run{1, nullptr});
+                model.restore(found.view, inertia.value, as_c_int(iterations), rows.at_least(1));
+            },
+            py::arg("centroids"), py::arg("inertia"), py::arg("iterations"),
+            py::arg("trained_rows"))
         .def("assign", &assign, py::arg("vectors"), py::arg("threads"))
         .def("centroids", &centroids)
         .def_property_readonly("inertia", &KMeans::inertia)

@@ -148,6 +148,12 @@ void bind_quantizers(py::module_& m) {
                 quantizer.train(rows.view, run);
             },
             py::arg("vectors"), py::arg("threads"), py::arg("progress"))
+        .def(
+            "restore",
+            [](ProductQuantizer& quantizer, const FloatArray& codebooks) {
+                quantizer.set_codebooks({codebooks.data(), codebooks.data() + codebooks.size()});
+            },
+            py::arg("codebooks"))
         .def("encode", &encode, py::arg("vectors"), py::arg("threads"))
         .def("decode", &decode, py::arg("codes").noconvert(), py::arg("threads"))
         .def("table", &table, py::arg("query"), py::arg("squared"))

@@ -182,6 +182,18 @@ void KMeans::train(const MatrixView& rows, const Run& run, const float* initial)
     trained_rows_ = used.size;
 }
 
+void KMeans::restore(const MatrixView& centroids, double inertia, int iterations,
+                     std::size_t trained_rows) {
+    require(centroids.rows == params_.k && centroids.dim >= 1, "centroids must have shape (",
+            params_.k, ", dim), got (", centroids.rows, ", ", centroids.dim, ")");
+    require(trained_rows >= 1, "trained_rows must be at least 1, got ", trained_rows);
+    centroids_.assign(centroids.data, centroids.data + centroids.rows * centroids.dim);
+    dim_ = centroids.dim;
+    inertia_ = inertia;
+    iterations_ = iterations;
+    trained_rows_ = trained_rows;
+}
+
 void KMeans::assign(const MatrixView& rows, Slot* slots, float* distances, const Run& run) const {
     if (dim_ == 0) throw NotTrained("k-means is not trained; call train() before assign()");
     require(rows.dim == dim_, "vectors must have shape (n, ", dim_, "), got (", rows.rows, ", ",

@@ -47,6 +47,11 @@ class KMeans {
     /// the metric: l2 squared, 1 - cosine, or minus the dot product. Throws NotTrained.
     void assign(const MatrixView& rows, Slot* slots, float* distances, const Run& run) const;
 
+    /// What train left: centroids (k, dim) and three numbers about it. Throws
+    /// std::invalid_argument.
+    void restore(const MatrixView& centroids, double inertia, int iterations,
+                 std::size_t trained_rows);
+
     const KMeansParams& params() const { return params_; }
     /// (k, dim), or (0, 0) before train.
     MatrixView centroids() const { return {centroids_.data(), dim_ ? params_.k : 0, dim_}; }

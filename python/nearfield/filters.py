@@ -38,6 +38,11 @@ def exclude(ids: Any) -> Exclude:
     >>> index.search([1.0, 0.0], k=1, filter=nf.exclude([0])).ids
     array([1])
     """
+    if isinstance(ids, PreparedFilter):
+        raise TypeError(
+            "ids must be ids, got a PreparedFilter; index.prepare(nf.exclude(ids)) makes one that "
+            "keeps ids out"
+        )
     return Exclude(ids)
 
 

@@ -89,15 +89,11 @@ class KMeans:
             if n_init != 1:
                 raise ValueError(f"n_init must be 1 where init is an array, got {n_init}")
             self._first, init = init, "sample"
-
-        def make(run: int) -> _core.KMeans:
-            return _core.KMeans(
-                n_clusters, metric, init, max_iter, tol, sample_per_centroid, (seed + run) % 2**64
-            )
-
-        self._make = make
-        self._n_init = n_init
-        self._core = make(0)
+        self._params: tuple[Any, ...] = (
+            n_clusters, metric, init, max_iter, tol, sample_per_centroid,
+        )  # fmt: skip
+        self._seed, self._n_init = seed, n_init
+        self._core = self._make(0)
         self._description = f"n_clusters={n_clusters}, metric={metric!r}"
 
     def fit(self, vectors: ArrayLike, *, threads: int = 0, progress: Progress = False) -> Self:
@@ -190,6 +186,22 @@ class KMeans:
 
     def __repr__(self) -> str:
         return f"KMeans({self._description})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        core = self._core
+        found = None
+        if core.trained_rows > 0:
+            found = (core.centroids(), core.inertia, core.iterations, core.trained_rows)
+        return {**self.__dict__, "_core": found}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._core = self._make(0)
+        if state["_core"] is not None:
+            self._core.restore(*state["_core"])
+
+    def _make(self, run: int) -> _core.KMeans:
+        return _core.KMeans(*(*self._params, (self._seed + run) % 2**64))
 
     def _fitted(self) -> _core.KMeans:
         if self._core.trained_rows == 0:

@@ -1,6 +1,8 @@
 """k-means against a float64 Lloyd, over threads, and on the inputs that break others."""
 
+import copy
 import os
+import pickle
 import signal
 import threading
 import time
@@ -294,3 +296,23 @@ def test_a_fit_lets_other_python_threads_run():
         longest, last = max(longest, now - last), now
     fit.join()
     assert longest < 0.5
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine", "dot"])
+@pytest.mark.parametrize("take", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_and_a_pickle_are_the_same_model(metric, take):
+    rows = clouds(600, 8, 5)
+    model = nf.KMeans(5, metric=metric, seed=3, n_init=2).fit(rows)
+    other = take(model)
+    np.testing.assert_array_equal(other.centroids, model.centroids)
+    np.testing.assert_array_equal(other.predict(rows), model.predict(rows))
+    assert (other.inertia, other.n_iter, other.n_trained) == (
+        model.inertia, model.n_iter, model.n_trained,
+    )  # fmt: skip
+    assert repr(other) == repr(model)
+    again = take(nf.KMeans(5, metric=metric, seed=3, n_init=2))
+    with pytest.raises(nf.NotTrained):
+        again.predict(rows)
+    np.testing.assert_array_equal(again.fit(rows).centroids, model.centroids)
+    first = nf.KMeans(5, metric=metric, init=rows[:5])
+    np.testing.assert_array_equal(take(first).fit(rows).centroids, first.fit(rows).centroids)

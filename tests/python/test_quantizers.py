@@ -1,5 +1,6 @@
 """Quantizers on their own: what they promise about errors, checked in float64."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -193,3 +194,16 @@ def test_constant_rows_are_coded_exactly():
         quantizer = make()
         quantizer.train(rows)
         np.testing.assert_allclose(quantizer.decode(quantizer.encode(rows)), rows, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", QUANTIZERS + SCALARS)
+def test_a_pickle_is_the_same_quantizer(make, rows):
+    quantizer = make()
+    fresh = pickle.loads(pickle.dumps(quantizer))
+    quantizer.train(rows)
+    fresh.train(rows)
+    other = pickle.loads(pickle.dumps(quantizer))
+    codes = quantizer.encode(rows)
+    np.testing.assert_array_equal(other.encode(rows), codes)
+    np.testing.assert_array_equal(fresh.encode(rows), codes)
+    np.testing.assert_array_equal(other.decode(codes), quantizer.decode(codes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import json
 import os
 import warnings
 import weakref
@@ -56,6 +57,8 @@ class Opened:
     def check_writable(self) -> None:
         if self.lock is None:
             raise StorageError(errno.EROFS, "the collection is open read-only", str(self.folder))
+        if self.catch_up is not None:
+            self.catch_up.check_not_inside()
 
     def close(self) -> None:
         if os.getpid() != self._process:
@@ -127,6 +130,8 @@ def open_collection(
             raise TypeError(f"encoder must have {name}, got {type(encoder).__name__}")
     if read_only:
         return _open_view(folder, wanted, encoder, seal_rows, cache_bytes)
+    if not _inside(folder):  # nothing is made of what will be refused
+        _first_config(_given(wanted, encoder), None)
     _make_folder(folder)
     lock = FolderLock(folder)
     rows = None
@@ -179,14 +184,24 @@ def _open_view(
     return Opened(folder, None, store, generations, None)
 
 
+def _inside(folder: Path) -> list[str]:
+    """Names of what is in the folder; none where there is no folder."""
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"path must be a folder, got the file {folder}") from None
+        raise StorageError(error.errno, error.strerror, str(folder)) from None
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        inside = [path.name for path in folder.iterdir()]
-    except FileExistsError:
-        raise ValueError(f"path must be a folder, got the file {folder}") from None
     except OSError as error:
         raise StorageError(error.errno, error.strerror, str(folder)) from None
+    inside = _inside(folder)
     known = (ROWS_FILE, "LOCK")
     ours = any(name in known or name.startswith(("view-", "index-")) for name in inside)
     if inside and not ours:
@@ -205,18 +220,25 @@ def _recover(store: Store, generations: Generations) -> dict[Any, Any]:
         return store.recover([])
 
 
-def _settings(
-    folder: Path, rows: Rows, wanted: Mapping[str, Any], encoder: Any, read_only: bool = False
-) -> Settings:
+def _given(wanted: Mapping[str, Any], encoder: Any) -> dict[str, Any]:
     given = {name: value for name, value in wanted.items() if value is not None}
     if "fields" in given:
         given["fields"] = list(check_fields(given["fields"]))
-    fingerprint = None if encoder is None else str(encoder.fingerprint)
     if encoder is not None and given.setdefault("dim", encoder.dim) != encoder.dim:
         raise ValueError(f"dim must be the encoder's ({encoder.dim}), got {given['dim']}")
+    return given
+
+
+def _settings(
+    folder: Path, rows: Rows, wanted: Mapping[str, Any], encoder: Any, read_only: bool = False
+) -> Settings:
+    given = _given(wanted, encoder)
+    fingerprint = None if encoder is None else str(encoder.fingerprint)
     stored = rows.config()
     if not stored:
-        return _first_settings(rows, given, fingerprint)
+        config = _first_config(given, fingerprint)
+        rows.set_config(config)
+        return Settings(**dict(config, fields=tuple(config["fields"])))
     _check_stored(rows, stored)
     if fingerprint is not None and fingerprint != stored["encoder"]:
         if stored["encoder"] is not None or rows.state.n or read_only:
@@ -242,24 +264,33 @@ def _check_stored(rows: Rows, stored: dict[str, Any]) -> None:
         raise CorruptCollection(rows.database.path, f"has a broken config: {error}") from None
 
 
-def _first_settings(rows: Rows, given: dict[str, Any], fingerprint: str | None) -> Settings:
+def _first_config(given: dict[str, Any], fingerprint: str | None) -> dict[str, Any]:
+    """What a new collection stores about itself; refuses what none can be made of."""
     if "dim" not in given:
         raise ValueError("dim or an encoder must be given to make a collection, got neither")
+    params = given.get("index_params", {})
+    if not isinstance(params, Mapping):
+        raise TypeError(f"index_params must be a dict, got {type(params).__name__}")
     config = {
         "dim": as_int(given["dim"], "dim"),
         "metric": given.get("metric", "cosine"),
         "index": given.get("index", "hnsw"),
-        "index_params": dict(given.get("index_params", {})),
+        "index_params": dict(params),
         "fields": given.get("fields", []),
         "partition_by": given.get("partition_by"),
         "encoder": fingerprint,
     }
+    try:
+        json.dumps(config["index_params"])
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"index_params must be str, int, float, bool or None by name, got "
+            f"{config['index_params']!r}"
+        ) from None
     if config["partition_by"] is not None:
         check_fields([config["partition_by"]])
     if config["index"] not in kinds.available():
         names = ", ".join(repr(name) for name in kinds.available())
         raise ValueError(f"index must be one of {names}, got {config['index']!r}")
-    settings = Settings(**dict(config, fields=tuple(config["fields"])))
-    settings.make_index()  # refuses what it cannot be made of, before anything is stored
-    rows.set_config(config)
-    return settings
+    Settings(**dict(config, fields=tuple(config["fields"]))).make_index()
+    return config

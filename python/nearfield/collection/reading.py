@@ -53,10 +53,21 @@ class Reading:
         return self._ready().store.rows.state.n
 
     def __contains__(self, id: object) -> bool:
+        opened = self._ready()
         if not isinstance(id, (int, str, np.integer)) or isinstance(id, bool):
             return False
-        store, listed = self._ready().store, as_ids(id)
+        try:
+            listed = as_ids(id)
+        except ValueError:  # what no row can be named: an int beyond int64, a str that is no text
+            return False
+        store = opened.store
         return store.settled(lambda: store.rows.slots_of(listed))[0] is not None
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Collection must be opened by its path, not copied or pickled; other processes open "
+            "its snapshot: nf.Collection(path, read_only=True)"
+        )
 
     def __repr__(self) -> str:
         if self._open is None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nearfield.explore.graph import rows_of
+from nearfield.explore.graph import check_index, rows_of
 from nearfield.index import Index
 from nearfield.scalars import as_real
 
@@ -39,8 +39,7 @@ def near_duplicates(index: Index, threshold: float, *, threads: int = 0) -> list
     ValueError
         If the threshold is not a number, or negative under cosine or l2.
     """
-    if not isinstance(index, Index):
-        raise TypeError(f"index must be an index, such as nf.HNSW, got {type(index).__name__}")
+    check_index(index)
     if not np.isfinite(as_real(threshold, "threshold")) or (
         threshold < 0 and index.metric != "dot"
     ):

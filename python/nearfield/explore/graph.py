@@ -13,7 +13,7 @@ from nearfield.hnsw import HNSW
 from nearfield.index import Index
 from nearfield.scalars import as_int
 
-__all__ = ["KnnGraph", "knn_graph", "rows_of"]
+__all__ = ["KnnGraph", "check_index", "knn_graph", "rows_of"]
 
 _EXACT = 20_000  # vectors up to which all are compared with all
 _BLOCK = 1024
@@ -76,6 +76,12 @@ def knn_graph(
         neighbors[own] = found[others].reshape(-1, k)
         distances[own] = hits.distances[others].reshape(-1, k)
     return KnnGraph(neighbors, distances)
+
+
+def check_index(index: Any) -> None:
+    """Raise TypeError for what is no index."""
+    if not isinstance(index, Index):
+        raise TypeError(f"index must be an index, such as nf.HNSW, got {type(index).__name__}")
 
 
 def rows_of(index: Index) -> NDArray[np.float32]:

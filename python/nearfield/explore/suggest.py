@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nearfield.arrays import as_matrix
+from nearfield.explore.graph import check_index
 from nearfield.filters import exclude
 from nearfield.index import Index, Neighbors
 from nearfield.scalars import as_int, as_real
@@ -56,7 +57,7 @@ def recommend(
     ValueError
         If there is no positive id, weights are out of range, or likes and dislikes cancel out.
     """
-    _check_index(index)
+    check_index(index)
     liked, disliked = _listed(positive), _listed(negative)
     if not liked:
         raise ValueError("positive must name at least one id, got none")
@@ -116,7 +117,7 @@ def mmr(
     .. [1] Carbonell & Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering
        Documents and Producing Summaries", SIGIR 1998.
     """
-    _check_index(index)
+    check_index(index)
     as_int(k, "k", 1)
     if not 0 <= as_real(diversity, "diversity") <= 1:
         raise ValueError(f"diversity must be in [0, 1], got {diversity}")
@@ -176,11 +177,6 @@ def _order(
         chosen.append(best)
         np.maximum(closest, near[best], out=closest)
     return chosen
-
-
-def _check_index(index: Any) -> None:
-    if not isinstance(index, Index):
-        raise TypeError(f"index must be an index, such as nf.HNSW, got {type(index).__name__}")
 
 
 def _rows(index: Index, ids: Sequence[Any]) -> NDArray[np.float64]:

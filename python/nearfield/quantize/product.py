@@ -58,7 +58,8 @@ class ProductQuantizer:
         for name, value in (("dim", dim), ("pq_m", pq_m), ("bits", bits)):
             as_int(value, name)
         as_int(seed, "seed", 0, 2**64 - 1)
-        self._core = _core.ProductQuantizer(dim, pq_m, bits, parallel_weight, seed)
+        self._params = (dim, pq_m, bits, parallel_weight, seed)
+        self._core = _core.ProductQuantizer(*self._params)
         self.dim, self.pq_m, self.bits, self.opq, self.seed = dim, pq_m, bits, opq, seed
         self._rotation: NDArray[np.float32] | None = None
 
@@ -124,6 +125,15 @@ class ProductQuantizer:
         """Estimate the distances to codes (n, code_size), from a distance table."""
         picked = table[np.arange(self.pq_m), self._groups(codes)]
         return picked.sum(axis=1, dtype=np.float32)  # type: ignore[no-any-return]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_core": self._core.codebooks() if self.trained else None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._core = _core.ProductQuantizer(*self._params)
+        if state["_core"] is not None:
+            self._core.restore(state["_core"])
 
     def _turned(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._rotation is None:

@@ -1,5 +1,8 @@
 """What a user hands to a collection is refused by name, before anything changes."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from collection_tools import DIM, LettersEncoder, vectors_of
@@ -111,3 +114,52 @@ def test_a_bad_encoder_answer_is_refused(tmp_path):
         with pytest.raises(ValueError, match=r"encoder must give vectors of shape \(1, 32\), got"):
             docs.add(texts=["x"])
         assert len(docs) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments,error,message",
+    [
+        ({}, ValueError, "dim or an encoder must be given to make a collection"),
+        ({"dim": 0}, ValueError, "dim must be in 1..65536, got 0"),
+        ({"dim": 8, "metric": "manhattan"}, ValueError, "metric must be one of"),
+        ({"dim": 8, "index": "tree"}, ValueError, "index must be one of"),
+        ({"dim": 8, "index_params": {"M": -1}}, ValueError, "M must be"),
+        ({"dim": 8, "index_params": {"trees": 3}}, TypeError, "trees"),
+        ({"dim": 8, "index_params": ["M"]}, TypeError, "index_params must be a dict, got list"),
+        (
+            {"dim": 8, "index_params": {"M": np.int64(8)}},
+            TypeError,
+            "index_params must be str, int",
+        ),
+        ({"dim": 8, "partition_by": "$x"}, ValueError, r"fields must be names"),
+        ({"dim": 8, "fields": ["x", "x"]}, ValueError, "fields must be distinct"),
+        ({"dim": 8, "encoder": LettersEncoder()}, ValueError, r"dim must be the encoder's \(32\)"),
+        ({"dim": 8, "seal_rows": 1}, ValueError, "seal_rows must be at least 64"),
+    ],
+    ids=lambda value: "" if isinstance(value, type) else None,
+)
+def test_a_collection_that_is_refused_leaves_nothing_behind(arguments, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        nf.Collection(tmp_path / "above" / "docs", **arguments)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "docs").mkdir()
+    with pytest.raises(error, match=message):
+        nf.Collection(tmp_path / "docs", **arguments)
+    assert list((tmp_path / "docs").iterdir()) == []
+
+
+def test_what_no_row_can_be_named_is_not_in_a_collection(folder):
+    with nf.Collection(folder) as docs:
+        assert 0 in docs and np.uint8(49) in docs
+        for id in (50, 2**63, -(2**63) - 1, 10**30, np.uint64(2**63), "0", "\ud800", "x" * 5000):
+            assert id not in docs
+        assert None not in docs and 0.0 not in docs and True not in docs
+
+
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_collection_is_neither_pickled_nor_copied_but_opened_by_its_path(take, folder):
+    with (
+        nf.Collection(folder) as docs,
+        pytest.raises(TypeError, match="a Collection must be opened by its path"),
+    ):
+        take(docs)

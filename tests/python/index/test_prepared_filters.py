@@ -58,3 +58,10 @@ def test_masks_of_every_length_are_packed_bit_by_bit(n, rng):
         mask = rng.integers(0, 2, n).astype(bool)
         hits = index.search(np.zeros(2), k=max(n, 1), filter=mask)
         assert sorted(hits.ids[hits.ids >= 0].tolist()) == np.flatnonzero(mask).tolist()
+
+
+def test_excluding_a_prepared_filter_is_refused_with_what_to_write_instead(index):
+    with pytest.raises(TypeError, match=r"ids must be ids, got a PreparedFilter; index\.prepare"):
+        nf.exclude(index.prepare([3, 6]))
+    prepared = index.prepare(nf.exclude([3, 6]))
+    assert len(prepared) == 698
