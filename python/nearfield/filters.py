@@ -1,6 +1,6 @@
 """Which vectors may be results: ids, a mask, or everything but some ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +43,8 @@ def exclude(ids: Any) -> Exclude:
             "ids must be ids, got a PreparedFilter; index.prepare(nf.exclude(ids)) makes one that "
             "keeps ids out"
         )
+    if isinstance(ids, np.ndarray) and ids.dtype == np.bool_:
+        raise TypeError("ids must be ids, got a bool mask; its inverse, ~mask, is a filter")
     return Exclude(ids)
 
 
@@ -56,6 +58,18 @@ def as_core_filter(
         return "prepared", filter
     if isinstance(filter, Exclude):
         return "exclude", as_keys(filter.ids)
+    if hasattr(filter, "__array__") and not isinstance(filter, (np.ndarray, np.generic)):
+        filter = np.asarray(filter)  # a pandas column, a tensor
+    if callable(filter) or isinstance(filter, Mapping):
+        raise TypeError(
+            "filter must be ids, a bool mask in the order of index.ids, or nf.exclude(ids), "
+            f"got {type(filter).__name__}"
+        )
+    if isinstance(filter, tuple) and filter and isinstance(filter[0], np.ndarray):
+        raise TypeError(
+            "filter must be ids or a bool mask, got a tuple of arrays, such as np.where(mask) "
+            "gives; pass the mask itself"
+        )
     if isinstance(filter, (list, tuple)) and filter and isinstance(filter[0], (bool, np.bool_)):
         filter = np.asarray(filter)
         if filter.dtype != np.bool_:

@@ -136,7 +136,8 @@ class Collection(Reading):
         ids : int, str or sequence of them, optional
             New and distinct. None numbers them on from the largest int id ever held, from 0.
         texts : str or sequence of str, optional
-            Stored, and embedded by the encoder where `vectors` are not given.
+            Stored, and embedded by the encoder where `vectors` are not given; where they are, None
+            for a row without a text.
         vectors : array_like, shape (n, dim), optional
             Any float or integer array.
         metadata : dict or sequence of dict or None, optional
@@ -168,7 +169,18 @@ class Collection(Reading):
         vectors: ArrayLike | None = None,
         metadata: Any = None,
     ) -> list[int | str]:
-        """Add rows, in the place of those whose ids are held; arguments as for `add`."""
+        """Add rows, in the place of those whose ids are held; arguments as for `add`.
+
+        A row is replaced whole. To change its metadata alone, give the rest as it is::
+
+            rows = docs.get([1, 2])
+            docs.upsert(
+                [row.id for row in rows],
+                texts=[row.text for row in rows],
+                vectors=[row.vector for row in rows],
+                metadata=[{**row.metadata, "read": True} for row in rows],
+            )
+        """
         return self._write(ids, texts, vectors, metadata, replace=True)
 
     def delete(self, ids: Any, *, missing: str = "raise") -> int:
@@ -177,7 +189,7 @@ class Collection(Reading):
         Parameters
         ----------
         ids : int, str or sequence of them
-            Distinct.
+            Distinct. For those of a condition: ``[row.id for row in docs.iterate({"year": 2020})]``.
         missing : {"raise", "ignore"}
             What to do about an id that is not held.
 
@@ -210,11 +222,12 @@ class Collection(Reading):
     ) -> list[int | str]:
         opened = self._ready(writing=True)
         store = opened.store
-        listed = None if texts is None else as_texts(texts)
+        listed = None if texts is None else as_texts(texts, gaps=vectors is not None)
         if vectors is not None:
             matrix = as_vectors(vectors, ids)
         elif listed is None:
-            raise ValueError("texts or vectors must be given, got neither")
+            whole = "; a row is replaced whole, and get() gives what it holds" if replace else ""
+            raise ValueError(f"texts or vectors must be given, got neither{whole}")
         else:
             matrix = self._encode(listed, "document")
         if listed is not None and len(listed) != len(matrix):

@@ -66,10 +66,12 @@ def as_ids(ids: Any) -> list[int | str]:
     return found
 
 
-def as_texts(texts: Any, name: str = "texts") -> list[str]:
-    """Texts as a list of valid str."""
+def as_texts(texts: Any, name: str = "texts", *, gaps: bool = False) -> list[Any]:
+    """Texts as a list of valid str; with `gaps`, of str or None."""
     listed = [texts] if isinstance(texts, str) else list(texts)
     for i, text in enumerate(listed):
+        if gaps and text is None:
+            continue
         if not isinstance(text, str):
             raise TypeError(f"{name}[{i}] must be a str, got {type(text).__name__}")
         _check_utf8(text, f"{name}[{i}]", MAX_TEXT_BYTES)
@@ -78,7 +80,7 @@ def as_texts(texts: Any, name: str = "texts") -> list[str]:
 
 def make_batch(
     ids: list[int | str],
-    texts: list[str] | None,
+    texts: list[str | None] | None,
     vectors: NDArray[np.float32],
     metadata: Any,
     part_field: str | None,

@@ -82,7 +82,7 @@ def evaluate(
         other, rows = held_out(index, n_queries, seed, threads)
         report = _measure(other, rows, k, None, settings, threads, seconds, "held out")
         whole = index.stats()
-        built = index._build_seconds
+        built = index._build_seconds or None
         return replace(report, n=whole["n"], bytes=whole["bytes"], build_seconds=built)
     matrix = np.atleast_2d(as_matrix(queries, "queries"))
     if not len(matrix):
@@ -145,7 +145,7 @@ def _measure(
             for count in sorted({1, all_threads})
         },
         bytes=stats["bytes"],
-        build_seconds=index._build_seconds,
+        build_seconds=index._build_seconds or None,  # a loaded index was built elsewhere
         peak_rss=peak_rss(),
         work=index.count_work(queries[:100], k),
         sweep=curve,

@@ -163,3 +163,35 @@ def test_a_collection_is_neither_pickled_nor_copied_but_opened_by_its_path(take,
         pytest.raises(TypeError, match="a Collection must be opened by its path"),
     ):
         take(docs)
+
+
+def test_rows_are_given_back_as_they_were_read_with_and_without_texts(folder):
+    with nf.Collection(folder) as docs:
+        docs.upsert([0, 1], vectors=vectors_of(2), texts=["zero", None], metadata=[{"a": 1}, {}])
+        rows = docs.get([0, 1, 2])
+        docs.upsert(
+            [row.id for row in rows],
+            texts=[row.text for row in rows],
+            vectors=[row.vector for row in rows],
+            metadata=[{**row.metadata, "read": True} for row in rows],
+        )
+        again = docs.get([0, 1, 2])
+        assert [row.text for row in again] == ["zero", None, None]
+        assert [row.metadata for row in again] == [
+            {"a": 1, "read": True},
+            {"read": True},
+            {"read": True},
+        ]
+        for row, before in zip(again, rows, strict=True):
+            np.testing.assert_array_equal(row.vector, before.vector)
+        with pytest.raises(ValueError, match="got neither; a row is replaced whole, and get"):
+            docs.upsert([0], metadata=[{"read": False}])
+        assert docs.check(deep=True).ok
+
+
+def test_texts_to_embed_have_no_gaps(tmp_path):
+    with (
+        nf.Collection(tmp_path / "docs", encoder=LettersEncoder()) as docs,
+        pytest.raises(TypeError, match=r"texts\[1\] must be a str, got NoneType"),
+    ):
+        docs.add(texts=["one", None])

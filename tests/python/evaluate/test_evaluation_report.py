@@ -136,3 +136,14 @@ def test_qps_is_of_whole_batches():
 def test_peak_rss_is_at_least_what_numpy_takes():
     peak = peak_rss()
     assert peak is None or peak > 10 * 2**20
+
+
+def test_a_loaded_index_does_not_claim_to_have_been_built_in_no_time(vectors, tmp_path):
+    index = nf.HNSW(vectors.shape[1])
+    index.add(vectors)
+    assert index.evaluate(vectors[:20]).build_seconds > 0
+    index.save(tmp_path / "index.nf")
+    for queries in (vectors[:20], None):
+        report = nf.load(tmp_path / "index.nf").evaluate(queries)
+        assert report.build_seconds is None
+        assert "vectors a second" not in str(report)

@@ -65,3 +65,40 @@ def test_excluding_a_prepared_filter_is_refused_with_what_to_write_instead(index
         nf.exclude(index.prepare([3, 6]))
     prepared = index.prepare(nf.exclude([3, 6]))
     assert len(prepared) == 698
+
+
+class Column:
+    """Has an array, as columns of data frames do."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype=dtype)
+
+
+def test_a_column_of_a_data_frame_is_a_mask_or_ids(index, rng):
+    mask = rng.integers(0, 2, 700).astype(bool)
+    expected = index.search(np.zeros(8), k=30, filter=mask)
+    for given in (Column(mask), Column(np.arange(700)[mask] * 3)):
+        np.testing.assert_array_equal(
+            index.search(np.zeros(8), k=30, filter=given).ids, expected.ids
+        )
+
+
+@pytest.mark.parametrize(
+    "filter,message",
+    [
+        (lambda id: id > 3, "filter must be ids, a bool mask in the order of index.ids, or nf.exc"),
+        ({"year": 2020}, "filter must be ids, a bool mask in .* got dict"),
+        (np.where(np.arange(700) > 3), "filter must be ids or a bool mask, got a tuple of arrays"),
+    ],
+)
+def test_what_is_no_filter_is_refused_with_what_is_one(filter, message, index):
+    with pytest.raises(TypeError, match=message):
+        index.search(np.zeros(8), filter=filter)
+
+
+def test_excluding_a_mask_is_refused_with_what_to_write_instead(index):
+    with pytest.raises(TypeError, match="ids must be ids, got a bool mask; its inverse, ~mask"):
+        nf.exclude(np.ones(700, bool))
