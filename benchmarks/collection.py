@@ -2,6 +2,7 @@
 
     python benchmarks/collection.py write       # all of: single, crowd, ingest
     python benchmarks/collection.py curve --rates 1000 5000 0   # searches beside a writer
+    python benchmarks/collection.py sustain --rates 5000 --seconds 60   # writing on and on
     python benchmarks/collection.py prepare --folder DIR        # a million rows, once
     python benchmarks/collection.py where --folder DIR
     python benchmarks/collection.py recover --folder DIR
@@ -160,6 +161,35 @@ def curve(
     return out
 
 
+def sustain(folder: Path, dim: int, rates: list[int], seconds: float) -> dict[str, Any]:
+    """Writing on and on, from nothing: how long the writes of 100 rows take, searches beside them,
+    and what is left to build in the end.
+    """
+    batch, out = 100, {}
+    vectors = rows_like_embeddings(int(max(rates) * seconds) + 1, dim)
+    queries = rows_like_embeddings(1000, dim, seed=3)
+    for rate in rates:
+        n, waits = int(rate * seconds), []
+        with nf.Collection(folder / f"sustain-{rate}", dim=dim) as docs:
+            docs.add(ids=[n], vectors=vectors[n])
+            work = (docs, vectors, 0, n, batch, batch / rate, waits)
+            took, beside = searching_during(docs, queries, lambda w=work: write_batches(*w))
+            facts = docs.stats()
+            out[rate] = {
+                "rows_a_second": round(n / took),
+                "longest_writes_s": [round(wait, 2) for wait in sorted(waits)[:-6:-1]],
+                "write": percentiles(waits), "beside": percentiles(beside),
+                "beside_at_the_end": percentiles(beside[-len(beside) // 4 :]),
+                "waiting": facts["waiting"], "segments": sorted(facts["segments"]),
+            }  # fmt: skip
+            print(rate, json.dumps(out[rate]), flush=True)
+            out[rate]["catch_up_s"] = round(timed(docs.catch_up), 1)
+            _, idle = searching_during(docs, queries, lambda: time.sleep(5))
+            out[rate]["idle"] = percentiles(idle)
+        shutil.rmtree(folder / f"sustain-{rate}")
+    return out
+
+
 def searching_during(
     docs: nf.Collection, queries: NDArray[np.float32], work: Callable[[], Any]
 ) -> tuple[float, list[float]]:
@@ -218,18 +248,23 @@ def write_batches(
     n: int,
     batch: int,
     pause: float = 0.0,
+    waits: list[float] | None = None,
 ) -> float:
-    """Seconds for n rows; with `pause`, a batch begins so many seconds after the one before."""
+    """Seconds for n rows; with `pause`, a batch begins so many seconds after the one before, if
+    that is over. Each one's time is added to `waits`.
+    """
     started = time.perf_counter()
     for start in range(first, first + n, batch):
         due = started + (start - first) / batch * pause
-        if due > time.perf_counter():
-            time.sleep(due - time.perf_counter())
+        time.sleep(max(0.0, due - time.perf_counter()))
+        began = time.perf_counter()
         docs.add(
             ids=list(range(start, start + batch)),
             vectors=vectors[start : start + batch],
             metadata=metadata_of(start, batch),
         )
+        if waits is not None:
+            waits.append(time.perf_counter() - began)
     return time.perf_counter() - started
 
 
@@ -303,10 +338,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "what",
-        choices=["write", "single", "crowd", "ingest", "curve", "prepare", "where", "recover"],
+        choices=[
+            "write",
+            "single",
+            "crowd",
+            "ingest",
+            "curve",
+            "sustain",
+            "prepare",
+            "where",
+            "recover",
+        ],
     )
     parser.add_argument("--rates", type=int, nargs="+", default=[1000, 2000, 5000, 10_000, 0])
     parser.add_argument("--max-waiting", type=int)
+    parser.add_argument("--seconds", type=float, default=60, help="of sustain")
     parser.add_argument("--folder", type=Path, help="kept; a temporary one for write by default")
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("--rows", type=int, default=0, help="40,000 to write, 1,000,000 to prepare")
@@ -317,6 +363,7 @@ def main() -> None:
         "crowd": lambda folder: crowd(folder, options.dim, 39),
         "ingest": lambda folder: ingest(folder, options.dim, options.rows or 40_000, options.batch),
         "curve": lambda folder: curve(folder, options.dim, options.rates, options.max_waiting),
+        "sustain": lambda folder: sustain(folder, options.dim, options.rates, options.seconds),
     }
     if options.what in (*writing, "write"):
         for name in ("single", "crowd", "ingest") if options.what == "write" else [options.what]:

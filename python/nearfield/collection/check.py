@@ -219,13 +219,12 @@ def _copy(store: Store, batch: list[Row]) -> int:
         return 0
     ids = [row.id for row in fresh if isinstance(row.id, int)]
     next_id = max([store.rows.state.next_id, *(id + 1 for id in ids)])
-    store.write(
-        (),
-        Batch(
-            [NewRow(row.id, row.part, row.meta, row.text, row.vec) for row in fresh],
-            np.stack([np.frombuffer(row.vec, "<f4") for row in fresh]),
-            [as_metadata(row.meta) for row in fresh],
-        ),
-        min(next_id, 2**63 - 1),
+    copied = Batch(
+        [NewRow(row.id, row.part, row.meta, row.text, row.vec) for row in fresh],
+        np.stack([np.frombuffer(row.vec, "<f4") for row in fresh]),
+        [as_metadata(row.meta) for row in fresh],
     )
+    with store.writing:
+        store.wait_for_room(copied)
+        store.write((), copied, min(next_id, 2**63 - 1))
     return len(fresh)

@@ -60,11 +60,13 @@ class Collection(Reading):
     max_waiting : int, at least seal_rows, optional
         Rows of a part that may wait for the index before writers wait too; 4 * seal_rows by
         default. Searches scan them: fewer keep searches fast beside a writer that is faster than
-        the index is built, and hold that writer back.
+        the index is built, and hold that writer back. From three quarters of it on writers go
+        slower, as they do while segments are many.
     cache_bytes : int, default 256 MiB
         Memory for ids, texts and metadata of rows met lately.
     threads : int, default 0
-        Threads that build the index in the background; 0 means half of the cores.
+        Threads that build the index in the background; 0 means half of the cores. One of them
+        makes room for writers, another merges what is there: with 1 they mostly take turns.
     progress : bool or callable, default False
         Shows rebuilding at opening, where that is needed.
 
@@ -245,10 +247,15 @@ class Collection(Reading):
                 named = as_ids(ids)
             if len(named) != len(matrix):
                 raise ValueError(f"ids must have one entry a row ({len(matrix)}), got {len(named)}")
-            store.check_kind(named)
             batch = make_batch(named, listed, matrix, metadata, store.settings.partition_by)
             if not named:
                 return []
+            store.wait_for_room(batch)
+            known, next_id = next_id, store.rows.state.next_id
+            if ids is None and next_id != known:  # others wrote meanwhile
+                named = list(range(next_id, next_id + len(matrix)))
+                batch = batch.renamed(named)
+            store.check_kind(named)
             if isinstance(named[0], int):
                 next_id = max(next_id, min(max(map(int, named)) + 1, 2**63 - 1))
             store.write(named if replace else (), batch, next_id)
@@ -257,7 +264,7 @@ class Collection(Reading):
     # Keeping
 
     def catch_up(self, timeout: float | None = None) -> bool:
-        """Wait until the background thread has indexed what it should.
+        """Wait until the background threads have indexed and merged what they should.
 
         Returns
         -------

@@ -52,6 +52,11 @@ class Batch:
     def ids(self) -> list[int | str]:
         return [row.id for row in self.rows]
 
+    def renamed(self, ids: Sequence[int | str]) -> Batch:
+        """The same rows under other ids."""
+        rows = [row._replace(id=id) for row, id in zip(self.rows, ids, strict=True)]
+        return Batch(rows, self.vectors, self.metadata)
+
 
 def as_ids(ids: Any) -> list[int | str]:
     """Ids as a list, all int or all str."""

@@ -305,7 +305,7 @@ class Reading:
         return self.iterate()
 
     def close(self) -> None:
-        """Stop the background thread, tidy the log up and let go of the lock. May be repeated."""
+        """Stop the background threads, tidy the log up and let go of the lock. May be repeated."""
         opened, self._open = self._open, None
         if opened is not None:
             opened.close()

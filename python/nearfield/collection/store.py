@@ -6,6 +6,7 @@ import errno
 import functools
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,6 +30,12 @@ from nearfield.index import Index
 __all__ = ["Settings", "Store"]
 
 T = TypeVar("T")
+
+# A part with more segments than a few is behind with merging. Each beyond many makes a writer pause
+# so long for a row, that writing goes at the pace of merging in the end; and rows that wait do,
+# where they are nearly as many as may wait, lest a write has to wait for seconds.
+_FEW_SEGMENTS, _MANY_SEGMENTS = 6, 8
+_PAUSE_S, _LONGEST_PAUSE_S = 50e-6, 400e-6
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,6 @@ class Store:
             self.check_writable()
             if self.view.seq != self.rows.state.last_seq:
                 self.resync()
-            self._wait_for_room(batch)
             try:
                 change = self.rows.write(delete, batch.rows if batch else (), next_id)
             except sqlite3.IntegrityError:
@@ -130,14 +136,34 @@ class Store:
                 )
         return ValueError("ids must be new and distinct")
 
-    def _wait_for_room(self, batch: Batch | None) -> None:
-        """Hold writers back while more rows wait for the index than a search can scan quickly."""
-        if batch is None or not self.catching_up:
-            return
-        for part in {row.part for row in batch.rows}:
+    def wait_for_room(self, batch: Batch) -> None:
+        """Hold a writer back while more rows wait for the index than a search can scan quickly, and
+        slow it down before that, and while there are more segments than a search can ask quickly.
+        Others may write meanwhile.
+        """
+        self.check_writable()
+        parts = {row.part for row in batch.rows}
+        until = time.monotonic() + len(batch.rows) * max(map(self._pause, parts))
+        while self.catching_up and (left := until - time.monotonic()) > 0:
+            self.writing.wait(left)
+        for part in parts:
             while self.catching_up and self.waiting(part) >= self.room:
                 self.writing.wait(0.5)
                 self.check_writable()
+
+    def _pause(self, part: Part) -> float:
+        """Seconds a row."""
+        begin = max(self.seal_rows, 3 * self.room // 4)
+        full = (self.waiting(part) - begin) / max(1, self.room - begin)
+        many = self._segments(part) - _MANY_SEGMENTS
+        return _PAUSE_S * max(0, many) + _LONGEST_PAUSE_S * min(1.0, max(0.0, full))
+
+    def is_behind(self, part: Part) -> bool:
+        """Whether merging is more urgent than else."""
+        return self._segments(part) > _FEW_SEGMENTS
+
+    def _segments(self, part: Part) -> int:
+        return sum(view.segment.sealed for view in self.view.parts.get(part, ()))
 
     def waiting(self, part: Part) -> int:
         """Rows of a part that are not in its index yet."""
@@ -160,8 +186,7 @@ class Store:
         self.view = self.view.changed(gone, grown, self.rows.state.last_seq)
         self.touched.update(gone)
         self.touched.update(segment.part for segment in grown)
-        full = any(self.waiting(segment.part) >= self.seal_rows for segment in grown)
-        if self.catching_up and (full or gone):  # there may be work
+        if self.catching_up and (gone or any(map(self.is_full, grown))):  # there may be work
             self.writing.notify_all()
 
     def _append(self, slots: NDArray[np.int64], batch: Batch) -> list[Segment]:
@@ -182,10 +207,14 @@ class Store:
             grown.append(tail)
         return grown
 
+    def is_full(self, tail: Segment) -> bool:
+        """Whether it takes no more rows: it is to be built, and in pieces that do not take long."""
+        return tail.n >= self.seal_rows
+
     def tail(self, part: Part) -> Segment:
         """The segment that takes new rows of a part."""
         tail = self.tails.get(part)
-        if tail is None:
+        if tail is None or self.is_full(tail):
             tail = Segment(self._empty_tail(), part)
             for name in self.fields:
                 tail.set_codes(name, np.empty(0, np.int32))
@@ -293,6 +322,7 @@ class Store:
         """Bring the view up to the rows after a write that was cut short between the two."""
         _, parts = self.rows.live()
         self.tails.clear()  # they may hold rows that were appended and never shown
+        self.touched.update(self.view.parts)  # they are to be built as they are
         for part in set(parts) | set(self.view.parts):
             live = parts.get(part, np.empty(0, np.int64))
             shown = [view.live_slots() for view in self.view.parts.get(part, ())]
@@ -303,17 +333,20 @@ class Store:
             if len(missing):
                 self.load_tail(part, missing)
         self.view = View(self.view.parts, self.rows.state.last_seq)
+        self.writing.notify_all()
 
     def load_tail(self, part: Part, slots: NDArray[np.int64]) -> None:
         """Append rows that are stored to the tail, from where searches see them."""
-        tail = self.tail(part)
+        grown = []
         for start in range(0, len(slots), 4096):
+            tail = self.tail(part)
             some = slots[start : start + 4096].tolist()
             kept, vectors = self.rows.vectors(some, self.settings.dim)
             metadata = self.rows.metadata(kept) if tail.codes else []
             codes = {name: self.fields[name].encode(metadata) for name in tail.codes}
             tail.append(np.array(kept, np.int64), vectors, codes)
-        self.view = self.view.changed({}, [tail], self.view.seq)
+            grown.append(tail)
+        self.view = self.view.changed({}, grown, self.view.seq)
         self.touched.add(part)
 
     # Fields

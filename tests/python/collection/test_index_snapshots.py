@@ -156,14 +156,6 @@ def test_rows_too_many_for_the_tail_are_built_at_opening_with_progress(folder):
     assert seen[-1][0] <= seen[-1][1]
 
 
-def test_a_build_whose_work_is_done_meanwhile_does_nothing(folder):
-    with nf.Collection(folder, seal_rows=256) as docs:
-        docs.compact()
-        before = docs.stats()
-        docs._open.catch_up._build(None, threads=1)
-        assert docs.stats() == before
-
-
 def test_a_build_that_fails_leaves_rows_where_searches_find_them(tmp_path, monkeypatch):
     vectors = vectors_of(400)
 
@@ -226,9 +218,9 @@ def test_a_deletion_rolled_back_beside_a_build_hides_nothing(tmp_path, monkeypat
         with monkeypatch.context() as patched:
             patched.setattr(rows, "rows", half_deleted)
             catch_up.seal_everything()
-            assert docs.stats()["segments"] == [150]  # left as it was
-            assert docs.stats()["waiting"] == 50
-            catch_up.seal_everything()
+            assert max(docs.stats()["segments"]) == 150  # left as it was
+            assert ids_of(docs.search(vectors[0], k=1)) == [0]
+        catch_up.seal_everything()
         assert docs.stats()["segments"] == [200]
         assert ids_of(docs.search(vectors[0], k=1)) == [0]
         assert docs.check(deep=True).ok
