@@ -191,7 +191,7 @@ class Collection(Reading):
         Parameters
         ----------
         ids : int, str or sequence of them
-            Distinct. For those of a condition: ``[row.id for row in docs.iterate({"year": 2020})]``.
+            Distinct. Those of a condition: ``[row.id for row in docs.iterate({"year": 2020})]``.
         missing : {"raise", "ignore"}
             What to do about an id that is not held.
 
