@@ -114,11 +114,11 @@ class IntegerScorer final : public Scorer {
     float query_norm_ = 0;
 };
 
-Scalar parse_dtype(std::string_view name) {
+Scalar parse_dtype(std::string_view name, const char* argument) {
     for (const auto& entry : dtypes)
         if (name == entry.name) return entry.scalar;
     throw std::invalid_argument(
-        text("dtype must be one of 'float32', 'float16', 'bfloat16', 'int8', got '", name, "'"));
+        text(argument, " must be one of 'float32', 'float16', 'bfloat16', 'int8', got '", name, "'"));
 }
 
 const char* dtype_name(Scalar dtype) { return info(dtype).name; }

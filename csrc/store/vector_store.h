@@ -66,7 +66,7 @@ class VectorStore {
 };
 
 /// "float32", "float16", "bfloat16" or "int8". Throws std::invalid_argument.
-kernels::Scalar parse_dtype(std::string_view name);
+kernels::Scalar parse_dtype(std::string_view name, const char* argument = "dtype");
 const char* dtype_name(kernels::Scalar dtype);
 std::size_t dtype_bytes(kernels::Scalar dtype);
 
