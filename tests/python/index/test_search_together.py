@@ -4,6 +4,7 @@ import threading
 import time
 
 import numpy as np
+import pytest
 
 import nearfield as nf
 from nearfield import _core
@@ -63,3 +64,27 @@ def test_what_is_beyond_the_last_id_that_may_be_seen_gives_no_answer():
     assert _core.search_together(*ask, 3, 1, False, 9)[0][0].tolist() == [1, 2, 3]
     assert _core.search_together(*ask, 4, 1, False, 8) is None
     assert _core.search_together(*ask, 3, 1, True, 8)[0][0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_parts_together_answer_like_one_index_of_all_ties_included(alike):
+    rng = np.random.default_rng(7)
+    vectors = rng.integers(-2, 3, (900, 8)).astype(np.float32)  # many distances are alike
+    if not alike:
+        vectors += rng.standard_normal((900, 8)).astype(np.float32)
+    order = rng.permutation(900)
+    cores, parts = [], []
+    for some in np.array_split(order, 3):
+        part = nf.Flat(8, "l2")
+        part.add(vectors[np.sort(some)], ids=np.sort(some))
+        parts.append(part)
+        cores.append(part._core)
+    whole = nf.Flat(8, "l2")
+    whole.add(vectors)
+    for nq in (1, 5):
+        for k in (1, 2, 3, 40, 1000):
+            for quick in (True, False):
+                expected = whole.search(vectors[:nq], k=k)
+                ids, far = _core.search_together(cores, [None] * 3, vectors[:nq], k, 1, quick)
+                np.testing.assert_array_equal(ids, expected.ids)
+                np.testing.assert_array_equal(far, expected.distances)
