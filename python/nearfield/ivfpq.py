@@ -47,7 +47,8 @@ class IVFPQ(Index):
         vectors, and only the others' rest is read. They suit queries that come one at a time and
         lists that fit no cache; where many queries share the lists, 4 bits are quicker.
     pq_m : int, a divisor of dim, optional
-        Groups, of "pq" only; None takes one for two dimensions where that divides.
+        Groups, of "pq" only; None takes one for two dimensions where that divides, else the most
+        below that do, which is 1 of a prime dim.
     opq : bool, default False
         Whether "pq" also learns a rotation: better codes, training takes longer.
     soar : bool, default False
@@ -60,7 +61,8 @@ class IVFPQ(Index):
     rerank_from : array or callable, optional
         Rows to rank by that the index does not hold, such as a memmap: an array whose row i is the
         vector of id i, or a callable that takes (m,) int64 ids and gives (m, dim) rows. `rerank` is
-        None then.
+        None then. An array has as many rows as there are vectors; once some are removed, give its
+        `__getitem__`.
     candidates : int, optional
         Vectors that are ranked exactly, for each query; None chooses from k and bits.
     seed : int, default 0

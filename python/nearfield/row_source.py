@@ -69,10 +69,12 @@ class RowSource:
 
     def check_ids(self, ids: Any) -> None:
         """Raise unless ids can name rows."""
-        if ids is None or self._length is None:
+        if ids is None:
             return
         if as_names(ids) is not None:
-            raise TypeError("ids must be int with a rerank_from array, got str")
+            raise TypeError("ids must be int with rerank_from, got str")
+        if self._length is None:
+            return
         keys = as_int_ids(ids)
         outside = (keys < 0) | (keys >= self._length)
         if outside.any():

@@ -161,6 +161,16 @@ def test_a_rerank_source_of_another_length_is_refused(sample):
         short.search(sample[:1])
 
 
+@pytest.mark.parametrize("by_call", [False, True])
+def test_rows_kept_elsewhere_go_by_int_ids(by_call, sample):
+    source = (lambda ids: sample[ids]) if by_call else sample
+    index = nf.IVFPQ(DIM, nlist=8, rerank_from=source)
+    index.train(sample)
+    with pytest.raises(TypeError, match="ids must be int with rerank_from, got str"):
+        index.add(sample[:2], ids=["a", "b"])
+    assert len(index) == 0
+
+
 def test_max_memory_holds_at_least_a_vector(sample):
     index = nf.IVFPQ(DIM, nlist=8)
     index.train(sample)

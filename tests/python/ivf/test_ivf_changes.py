@@ -183,3 +183,6 @@ def test_rows_kept_elsewhere_rank_exactly(metric, vectors, tmp_path):
             np.testing.assert_allclose(hits.distances, other.distances, rtol=1e-3, atol=1e-4)
         one = index.search(vectors[3], k=4, nprobe=30)
         assert one.ids.shape == (4,)
+        index.remove([3])
+        index.rerank_from = source if callable(source) else source.__getitem__
+        assert 3 not in index.search(vectors[3], k=4, nprobe=30).ids
