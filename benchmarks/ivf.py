@@ -222,6 +222,8 @@ def budget(arguments: argparse.Namespace) -> None:
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     made: dict[str, Search] = {}
     for make in (nearfield_codes, faiss_codes, rabitqlib_codes, scann_codes, turbovec_codes):
+        if arguments.only and make.__name__.removesuffix("_codes") not in arguments.only:
+            continue
         try:
             made |= make(base, arguments)
         except (ImportError, ValueError) as error:  # or it does not take the dim
@@ -255,6 +257,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--nlist", type=int)
     parser.add_argument("--bytes", type=int, default=32)
+    parser.add_argument("--only", nargs="+", help="for budget: whose codes, such as nearfield")
     parser.add_argument("--qps", type=int, nargs="+", default=[5_000, 10_000, 20_000, 40_000])
     parser.add_argument("--opq-rounds", type=int, default=50, help="of faiss's OPQ; 0: without it")
     parser.add_argument("--opq-points", type=int, default=65_536, help="it learns from so many")
