@@ -100,7 +100,7 @@ def test_processes_that_map_a_file_share_its_pages(rng, tmp_path):
         "    elif own and words[1].isdigit():\n"
         "        found[words[0]] = found.get(words[0], 0) + int(words[1])\n"
         "shared = found['Shared_Clean:'] + found['Shared_Dirty:']\n"
-        "print(found['Rss:'], shared, found['Anonymous:'])\n"
+        "print(found['Rss:'], shared, found['Anonymous:'], flush=True)\n"
         "sys.stdin.readline()\n"
     )
     both = [
