@@ -49,7 +49,7 @@ NAMES = (
 )
 """Every peer, ours first."""
 
-EF = (10, 12, 16, 20, 26, 34, 44, 60, 80, 110, 150, 200, 300, 450, 700)
+EF = (10, 12, 16, 20, 26, 34, 44, 60, 80, 110, 150, 200, 300, 450, 700, 1000)
 """Beam widths for graphs, about 1.35 apart: fine enough to interpolate between."""
 
 
