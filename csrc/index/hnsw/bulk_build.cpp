@@ -26,8 +26,21 @@ constexpr std::size_t probes = 12;
 constexpr std::size_t most_seeds = 32;
 constexpr std::size_t sample_a_seed = 256;
 constexpr std::size_t noise_nodes = 256;
+// Some nodes that every node may link to across regions: without them walks end where none of the
+// nearest few dozen nodes leads on (README.md).
+constexpr std::size_t nodes_a_landmark = 192, least_landmarks = 512, most_landmarks = 8192;
+constexpr std::size_t landmarks_a_node = 32;
 // Reverse links are listed for a quarter of the nodes at a time.
 constexpr std::size_t merge_blocks = 4;
+
+/// Nodes all over: they lie in the order of where they are.
+std::vector<Slot> landmarks(std::size_t n) {
+    const std::size_t wanted = std::min(n / nodes_a_landmark, most_landmarks);
+    std::vector<Slot> nodes(wanted < least_landmarks ? 0 : wanted);
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+        nodes[i] = static_cast<Slot>((2 * i + 1) * n / (2 * nodes.size()));
+    return nodes;
+}
 
 }  // namespace
 
@@ -175,7 +188,7 @@ LinkTable BulkBuild::link_neighbors(const Partition& cut) {
     return table;
 }
 
-/// Links both ways: each node chooses among its own and those of whoever kept it.
+/// Links both ways: each node chooses among its own and those of whoever chose it.
 void BulkBuild::merge_reverse(const LinkTable& table, const Run& run) {
     const std::size_t n = graph_.size(), block = n / merge_blocks + 1;
     for (std::size_t low = 0; low < n; low += block) {
@@ -211,6 +224,9 @@ LinkTable BulkBuild::refine(const Source& source, const std::vector<Slot>& order
     const std::size_t ef = std::max<std::size_t>(32, params_.ef_construction / 4);
     LinkTable refined(graph_.size(), graph_.degree);
     const std::size_t dim = space_.dim();
+    const std::vector<Slot> spread = landmarks(graph_.size());
+    const Centroids marks(*rows_, spread);
+    const std::size_t marks_a_node = std::min(landmarks_a_node, spread.size());
     std::vector<std::unique_ptr<Beams>> beams(
         static_cast<std::size_t>(resolve_threads(run_.threads)));
     parallel_for(stage(0.5, 0.9), graph_.size(), searches_a_piece,
@@ -219,7 +235,13 @@ LinkTable BulkBuild::refine(const Source& source, const std::vector<Slot>& order
                      Beams& own_beams = *beams[worker];
                      TilePruner pruner(*rows_, rule_);
                      std::vector<float> vectors(beams_at_once * dim);
-                     std::vector<Slot> nodes;
+                     std::vector<Slot> nodes(end - begin);
+                     std::iota(nodes.begin(), nodes.end(), static_cast<Slot>(begin));
+                     std::vector<std::uint32_t> far((end - begin) * marks_a_node);
+                     TileScratch scratch;
+                     if (!far.empty())
+                         marks.nearest(*rows_, nodes.data(), nodes.size(), marks_a_node, scratch,
+                                       far.data());
                      walk_many(
                          graph_, own_beams, {ScalarCodes::Order::space, ef}, begin, end,
                          [&](std::size_t node, std::size_t b) {
@@ -232,6 +254,8 @@ LinkTable BulkBuild::refine(const Source& source, const std::vector<Slot>& order
                              const auto at = static_cast<Slot>(node);
                              const std::uint32_t* const own = graph_.row(at);
                              nodes.insert(nodes.end(), own, own + graph_.count(at));
+                             for (std::size_t i = 0; i < marks_a_node; ++i)
+                                 nodes.push_back(spread[far[(node - begin) * marks_a_node + i]]);
                              refined.put(node, pruner.run(at, nodes));
                          });
                  });

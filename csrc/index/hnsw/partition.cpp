@@ -60,7 +60,9 @@ struct Nearest {
             for (std::size_t c = p * lanes; c < std::min(n, (p + 1) * lanes); ++c)
                 if (scores[c] <= limit) found.emplace_back(scores[c], c);
         }
-        std::sort(found.begin(), found.end());
+        const auto end = found.begin() + static_cast<std::ptrdiff_t>(per_row);
+        std::nth_element(found.begin(), end, found.end());
+        std::sort(found.begin(), end);
         for (std::size_t i = 0; i < per_row; ++i) out[i] = found[i].second;
     }
 
@@ -108,14 +110,25 @@ Centroids::Centroids(const IntRows& rows, std::size_t n, std::size_t sample, std
                      const Run& run)
     : n_(n), dim_(rows.dim()) {
     sample_ = sample_of(rows.size(), std::min(rows.size(), sample), seed, run);
-    values_.resize(n_ * dim_);
-    for (std::size_t c = 0; c < n_; ++c)
-        std::memcpy(values_.as<std::uint8_t>() + c * dim_, rows.row(sample_[c]), dim_);
+    take(rows);
     for (std::size_t i = 0; i < iterations; ++i) {
         pack();
         recentre(rows, assign(rows, run), run);
     }
     pack();
+}
+
+Centroids::Centroids(const IntRows& rows, std::vector<Slot> which)
+    : n_(which.size()), dim_(rows.dim()), sample_(std::move(which)) {
+    take(rows);
+    pack();
+}
+
+/// The first rows of the sample.
+void Centroids::take(const IntRows& rows) {
+    values_.resize(n_ * dim_);
+    for (std::size_t c = 0; c < n_; ++c)
+        std::memcpy(values_.as<std::uint8_t>() + c * dim_, rows.row(sample_[c]), dim_);
 }
 
 void Centroids::pack() {

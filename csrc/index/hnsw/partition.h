@@ -20,6 +20,9 @@ class Centroids {
     Centroids(const IntRows& rows, std::size_t n, std::size_t sample, std::uint64_t seed,
               const Run& run);
 
+    /// These rows themselves.
+    Centroids(const IntRows& rows, std::vector<Slot> which);
+
     std::size_t size() const { return n_; }
     /// The `per_row` nearest centroids of rows[0, n), nearest first, to out (n, per_row).
     void nearest(const IntRows& rows, const Slot* which, std::size_t n, std::size_t per_row,
@@ -29,6 +32,7 @@ class Centroids {
     std::vector<Slot> medoids(const IntRows& rows, bool longest, const Run& run) const;
 
   private:
+    void take(const IntRows& rows);
     void pack();
     std::vector<std::uint32_t> assign(const IntRows& rows, const Run& run) const;
     void recentre(const IntRows& rows, const std::vector<std::uint32_t>& home, const Run& run);

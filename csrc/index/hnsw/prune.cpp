@@ -10,6 +10,9 @@ namespace {
 
 constexpr std::size_t most = Candidates::most;
 constexpr std::size_t most_twins = 4;
+// Rounds that fill a row, and how much more slack each has than the one before (squared).
+constexpr int loosenings = 8;
+constexpr float loosening = 1.2f;
 // Where a row serves two ends, the share of its links that lead to what is near.
 constexpr std::size_t near_share = 4;
 // Vectors round a node are rounded to steps that serve this share of the candidates; the entries of
@@ -83,30 +86,39 @@ void robust_prune(const Candidates& candidates, const PruneRule& rule, const Pai
                   Chosen& chosen) {
     const std::size_t n = candidates.size();
     const auto mark_closer = kernels::kernels().mark_closer;
-    Marks open, dropped, closer;
+    std::array<std::size_t, most> places;
+    std::size_t taken = 0;
+    Marks left, open;  // left: not chosen yet, by whatever slack
     for (std::size_t i = 0, twins = 0; i < n; ++i)
-        if (!candidates.twins.test(i) || twins++ < most_twins) open.set(i);
-    chosen.links.clear();
-    while (chosen.links.size() < rule.degree) {
-        const std::size_t s = open.first();
-        if (s >= n) break;
-        open.reset(s);
-        chosen.links.push_back(candidates.node(s));
-        if (candidates.twins.test(s)) continue;
+        if (!candidates.twins.test(i) || twins++ < most_twins) left.set(i);
+    float slack = rule.slack;
+    const auto drop_closer = [&](std::size_t s) {
+        if (candidates.twins.test(s)) return;
+        Marks closer;
         mark_closer(pairs.dots + s * pairs.stride, pairs.terms, pairs.limits, n,
-                    {pairs.shifts[s], pairs.terms[s], rule.slack}, closer.bits.data());
-        for (std::size_t w = 0; w < Marks::words; ++w) {
-            dropped.bits[w] |= open.bits[w] & closer.bits[w];
-            open.bits[w] &= ~closer.bits[w];
+                    {pairs.shifts[s], pairs.terms[s], slack}, closer.bits.data());
+        for (std::size_t w = 0; w < Marks::words; ++w) open.bits[w] &= ~closer.bits[w];
+    };
+    for (int round = 0; round <= loosenings && taken < rule.degree; ++round) {
+        open = left;
+        for (std::size_t i = 0; i < taken; ++i) drop_closer(places[i]);
+        for (std::size_t s; taken < rule.degree && (s = open.first()) < n;) {
+            open.reset(s);
+            left.reset(s);
+            places[taken++] = s;
+            drop_closer(s);
         }
+        if (round == 0) chosen.kept = taken;
+        slack *= loosening;
     }
-    chosen.kept = chosen.links.size();
-    while (chosen.links.size() < rule.degree) {
-        const std::size_t next = dropped.first();
-        if (next >= n) break;
-        dropped.reset(next);
-        chosen.links.push_back(candidates.node(next));
+    for (std::size_t s; taken < rule.degree && (s = left.first()) < n;) {
+        left.reset(s);
+        places[taken++] = s;
     }
+    std::sort(places.begin() + static_cast<std::ptrdiff_t>(chosen.kept),
+              places.begin() + static_cast<std::ptrdiff_t>(taken));
+    chosen.links.resize(taken);
+    for (std::size_t i = 0; i < taken; ++i) chosen.links[i] = candidates.node(places[i]);
 }
 
 const Chosen& TilePruner::run(Slot node, std::vector<Slot>& nodes) {

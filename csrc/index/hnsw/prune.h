@@ -14,8 +14,8 @@
 
 namespace nearfield {
 
-/// Links chosen for one node: the first `kept` survived the rule, the rest fill the row; either
-/// part nearest first.
+/// Links chosen for one node: the first `kept` survived the rule as it is, the rest fill the row;
+/// either part nearest first.
 struct Chosen {
     std::vector<Slot> links;
     std::size_t kept = 0;
@@ -23,8 +23,8 @@ struct Chosen {
 
 struct PruneRule {
     std::size_t degree;
-    /// A candidate t is dropped for a kept s when slack * d(s, t) < d(node, t). 1 keeps the
-    /// sparsest rows; the fill makes up for it.
+    /// A candidate t is dropped for a chosen s when slack * d(s, t) < d(node, t). 1 keeps the
+    /// sparsest rows; looser rounds make up for it.
     float slack;
 };
 /// 1.05 on distances, squared: 1.0 and 1.1 need more distances at recall 0.99 (README.md).
@@ -90,9 +90,11 @@ struct PairDistances {
     const std::int32_t* shifts;
 };
 
-/// Robust prune (Subramanya et al., NeurIPS 2019) with rows filled up by the nearest of those
-/// dropped: filled rows search faster than sparse ones at any recall. Twins never drop others and
-/// only a few are kept, or thousands of copies of a vector would link to nothing but themselves.
+/// Robust prune (Subramanya et al., NeurIPS 2019), then with more and more slack until the row is
+/// full, and by the nearest of those still dropped: filled rows search faster than sparse ones at
+/// any recall, and those that no other link makes up for find more (README.md). Twins never drop
+/// others and only a few are kept, or thousands of copies of a vector would link to nothing but
+/// themselves.
 void robust_prune(const Candidates& candidates, const PruneRule& rule, const PairDistances& pairs,
                   Chosen& chosen);
 

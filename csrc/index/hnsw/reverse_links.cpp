@@ -15,7 +15,6 @@ constexpr std::size_t nodes_a_piece = 8192;
 
 void LinkTable::put(std::size_t node, const Chosen& chosen) {
     std::copy(chosen.links.begin(), chosen.links.end(), &links[node * degree]);
-    kept[node] = static_cast<std::uint16_t>(chosen.kept);
     filled[node] = static_cast<std::uint16_t>(chosen.links.size());
 }
 
@@ -24,11 +23,11 @@ ReverseLinks::ReverseLinks(const LinkTable& table, std::size_t low, std::size_t 
     : low_(low), first_(high - low + 2, 0) {
     // What is counted for a node lies two places on, and while links are listed its end one place
     // on: where the next node's begin.
-    const auto for_each_kept = [&](auto&& use) {
+    const auto for_each_link = [&](auto&& use) {
         parallel_for(run, table.size(), nodes_a_piece,
                      [&](std::size_t begin, std::size_t end, std::size_t) {
                          for (std::size_t node = begin; node < end; ++node)
-                             for (std::size_t i = 0; i < table.kept[node]; ++i)
+                             for (std::size_t i = 0; i < table.filled[node]; ++i)
                                  if (const Slot to = table.row(node)[i]; to >= low && to < high)
                                      use(node, to - low);
                      });
@@ -36,10 +35,10 @@ ReverseLinks::ReverseLinks(const LinkTable& table, std::size_t low, std::size_t 
     const auto add = [](std::uint32_t& count) {
         return std::atomic_ref(count).fetch_add(1, std::memory_order_relaxed);
     };
-    for_each_kept([&](std::size_t, std::size_t to) { add(first_[to + 2]); });
+    for_each_link([&](std::size_t, std::size_t to) { add(first_[to + 2]); });
     std::partial_sum(first_.begin(), first_.end(), first_.begin());
     from_.resize(first_.back());
-    for_each_kept([&](std::size_t node, std::size_t to) {
+    for_each_link([&](std::size_t node, std::size_t to) {
         from_[add(first_[to + 1])] = static_cast<Slot>(node);
     });
 }

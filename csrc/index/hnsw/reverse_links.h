@@ -1,4 +1,4 @@
-// Links read backwards: which nodes kept each.
+// Links read backwards: which nodes chose each.
 #pragma once
 
 #include <cstddef>
@@ -16,19 +16,18 @@ namespace nearfield {
 struct LinkTable {
     LinkTable(std::size_t n, std::size_t most) : degree(most) {
         links.resize(n * most);
-        kept.resize(n);
         filled.resize(n);
     }
-    std::size_t size() const { return kept.size(); }
+    std::size_t size() const { return filled.size(); }
     const Slot* row(std::size_t node) const { return &links[node * degree]; }
     void put(std::size_t node, const Chosen& chosen);
 
     std::size_t degree;
     Column<Slot> links;
-    Column<std::uint16_t> kept, filled;
+    Column<std::uint16_t> filled;
 };
 
-/// For nodes [low, high), those that kept them.
+/// For nodes [low, high), those that chose them.
 class ReverseLinks {
   public:
     ReverseLinks(const LinkTable& table, std::size_t low, std::size_t high, const Run& run);

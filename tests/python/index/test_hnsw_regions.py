@@ -83,3 +83,20 @@ def test_a_cluster_whose_entry_is_removed_stays_in_reach():
     index.validate()
     ids = index.search(vectors[kept], k=1).ids[:, 0]
     assert (ids == np.flatnonzero(kept)).mean() > 0.999
+
+
+def test_walks_cross_from_region_to_region_in_large_graphs():
+    """Without landmarks and looser rows 0.76 and 0.84 of the nearest were found."""
+    rng = np.random.default_rng(5)
+    centres = centres_of(rng, 300, 48, 1)
+    rows = centres[rng.integers(0, 300, 100_300)]
+    lengths = rng.gamma(1.0, 1.0, (len(rows), 1)).astype(np.float32)
+    rows += 0.6 * lengths * rng.standard_normal(rows.shape, dtype=np.float32)
+    vectors, queries = rows[:100_000], rows[100_000:]
+    index = nf.HNSW(48, "cosine", M=8, ef_construction=60)
+    index.add(vectors)
+    assert recalls(index, vectors, queries, "cosine", ef_search=20).mean() > 0.83
+    assert recalls(index, vectors, queries, "cosine", ef_search=50).mean() > 0.89
+    other = nf.HNSW(48, "cosine", M=8, ef_construction=60)
+    other.add(vectors, threads=1)
+    np.testing.assert_array_equal(other.search(queries).ids, index.search(queries).ids)
