@@ -34,6 +34,8 @@ KEYS_A_STATEMENT = 64
 ROWS_A_STATEMENT = 128
 PAGE_ROWS = 4096
 
+# The second where SQLite's message quotes what damage made of a name.
+_FAULTS = (sqlite3.Error, UnicodeDecodeError)
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ALLOWED = frozenset((
     sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE,
@@ -218,7 +220,7 @@ class Database:
                 self._connection.execute(sql, values)
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             raise self._ours(error) from error
 
     def insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -284,14 +286,14 @@ class Database:
             yield
         except sqlite3.IntegrityError:
             raise
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             raise self._ours(error) from error
 
-    def _ours(self, error: sqlite3.Error) -> Exception:
+    def _ours(self, error: Exception) -> Exception:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")
         primary = code & 0xFF
-        # A text that is no UTF-8; a value of a type that we never stored.
+        # A text or a name that is no UTF-8; a value of a type that we never stored.
         if primary in _CORRUPT or "decode" in str(error) or "JSON cannot hold" in str(error):
             return CorruptCollection(self.path, f"is damaged: {error} ({name})")
         if primary == sqlite3.SQLITE_NOMEM:

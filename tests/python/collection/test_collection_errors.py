@@ -264,6 +264,22 @@ def test_anything_planted_in_the_schema_is_refused(statement, folder):
 
 
 @pytest.mark.parametrize(
+    "whole,damaged",
+    [(b"viewchangechange", b"viewchan\xe7echange"), (b"TABLE state(", b"TABL\xc5 state(")],
+    ids=["a name", "a word"],
+)  # fmt: skip
+def test_a_schema_that_is_no_text_any_more_is_told_as_damage(whole, damaged, folder):
+    """SQLite quotes it in its message, which Python cannot read then."""
+    path = folder / "rows.db"
+    content = path.read_bytes()
+    assert content.count(whole) == 1
+    path.write_bytes(content.replace(whole, damaged))
+    with pytest.raises(nf.CorruptCollection, match=r"rows\.db is damaged: .*decode") as caught:
+        nf.Collection(folder)
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize(
     "statements,message",
     [
         (["PRAGMA application_id=7"], "has the application id 0x7"),
