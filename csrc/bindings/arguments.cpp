@@ -12,7 +12,8 @@ constexpr std::size_t most_shown = 80;  // bytes of a value in a message
 }
 
 py::object as_index(const py::handle& value, const char* name) {
-    if (!PyIndex_Check(value.ptr())) refuse(value, name, "an int");
+    // A bool is an int to Python; where a number is asked for it is a slip (bits=True).
+    if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr())) refuse(value, name, "an int");
     PyObject* const number = PyNumber_Index(value.ptr());
     if (!number) {
         PyErr_Clear();  // an array of several has __index__, and raises

@@ -22,7 +22,7 @@ struct Name {
     char text[size] = {};
 };
 
-/// Whatever has __index__. TypeError for anything else, ValueError beyond int64.
+/// Whatever has __index__, but for bools. TypeError for anything else, ValueError beyond int64.
 std::int64_t as_int(const py::handle& value, const char* name);
 /// 0..2**64 - 1.
 std::uint64_t as_natural(const py::handle& value, const char* name);

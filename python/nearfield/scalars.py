@@ -12,12 +12,13 @@ def as_int(value: Any, name: str, least: int = -(2**63), most: int = 2**63 - 1) 
     Raises
     ------
     TypeError
-        If it is no integer: 4.0 and "4" are none.
+        If it is no integer: 4.0, "4" and True are none.
     ValueError
         If it is out of range.
     """
+    given: Any = None if isinstance(value, bool) else value  # numpy's has no __index__
     try:
-        number = operator.index(value)
+        number = operator.index(given)
     except TypeError:
         raise TypeError(f"{name} must be an int, got {value!r}") from None
     if not least <= number <= most:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import nearfield as nf
+from nearfield import quantize
 
 KINDS = [nf.Flat, nf.HNSW, nf.IVFPQ]
-NO_INTEGER = [3.0, "3", [3], float("nan"), np.float32(3), np.array([3, 4])]
+NO_INTEGER = [3.0, "3", [3], float("nan"), np.float32(3), np.array([3, 4]), True, np.False_]
 QUERY = np.ones(4, np.float32)
 
 
@@ -54,6 +55,29 @@ def test_what_is_no_integer_is_refused_for_one(kind, value):
         with refused("threads", "an int", value):
             call()
     assert len(index) == 40
+
+
+# What else each needs, and its numbers.
+MADE = {
+    nf.Flat: ({}, "dim"),
+    nf.HNSW: ({}, "dim M ef_construction ef_search bits code_dim max_memory seed"),
+    nf.IVFPQ: ({"codes": "pq"}, "dim nlist nprobe bits pq_m candidates seed"),
+    nf.KMeans: ({"n_clusters": 2}, "n_clusters max_iter n_init sample_per_centroid seed"),
+    quantize.ProductQuantizer: ({"pq_m": 2}, "dim pq_m bits seed"),
+    quantize.RaBitQuantizer: ({}, "dim bits seed"),
+    quantize.ScalarQuantizer: ({}, "dim bits"),
+}
+
+
+@pytest.mark.parametrize("flag", [True, False, np.True_], ids=repr)
+@pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
+def test_a_bool_is_no_integer_to_any_constructor(kind, flag):
+    needed, names = MADE[kind]
+    if "dim" in names.split():
+        needed = {"dim": 8, **needed}
+    for name in names.split():
+        with refused(name, "an int", flag):
+            kind(**{**needed, name: flag})
 
 
 @pytest.mark.parametrize("kind", KINDS)

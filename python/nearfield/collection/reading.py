@@ -184,7 +184,7 @@ class Reading:
 
         if not isinstance(hybrid, (bool, Hybrid)):
             raise TypeError(f"hybrid must be a bool or a Hybrid, got {type(hybrid).__name__}")
-        how, k = hybrid if isinstance(hybrid, Hybrid) else Hybrid(), _checked_k(k)
+        how, k = hybrid if isinstance(hybrid, Hybrid) else Hybrid(), as_int(k, "k", 1)
         texts = [query] if isinstance(query, str) else list(query)
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("query must be text for hybrid and rerank, got vectors")
@@ -220,7 +220,7 @@ class Reading:
         options: Mapping[str, Any],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Slots and distances, (nq, k) each, padded with -1 and +inf."""
-        k = _checked_k(k)
+        k = as_int(k, "k", 1)
         store = self._ready().store
         fields = store.fields if where is None else store.ensure_fields(where.fields)
         return store.view.chosen(part, part is EVERY).search(vectors, k, where, fields, options)
@@ -374,11 +374,3 @@ class Reading:
             if isinstance(only, (int, str)) and not isinstance(only, bool):
                 partition = only
         return condition, partition
-
-
-def _checked_k(k: Any) -> int:
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"k must be an int, got {type(k).__name__}")
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    return int(k)

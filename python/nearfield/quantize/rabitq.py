@@ -55,6 +55,7 @@ class RaBitQuantizer:
             raise ValueError(f"dim must be at least 2, got {dim}")
         if not 1 <= as_int(bits, "bits") <= 8:
             raise ValueError(f"bits must be in 1..8, got {bits}")
+        as_int(seed, "seed", 0, 2**64 - 1)
         self.dim, self.bits, self.seed = dim, bits, seed
         self._trained = False
         self._centre: NDArray[np.float32] = np.zeros(dim, np.float32)

@@ -35,7 +35,7 @@ class ScalarQuantizer:
     def __init__(self, dim: int, bits: int = 8, *, trim: float = 0.0) -> None:
         if as_int(dim, "dim") < 1:
             raise ValueError(f"dim must be at least 1, got {dim}")
-        if bits not in (4, 8):
+        if as_int(bits, "bits") not in (4, 8):
             raise ValueError(f"bits must be 4 or 8, got {bits}")
         if not 0 <= trim < 0.5:
             raise ValueError(f"trim must be in [0, 0.5), got {trim}")

@@ -67,7 +67,7 @@ def test_other_arguments_are_refused_by_name(folder):
             (lambda: docs.add(texts=["a"]), ValueError, "texts must come with vectors or an enc"),
             (lambda: docs.upsert(None, vectors=vectors), ValueError, "ids must be given to upsert"),
             (lambda: docs.search(vectors[0], k=0), ValueError, "k must be at least 1, got 0"),
-            (lambda: docs.search(vectors[0], k="3"), TypeError, "k must be an int, got str"),
+            (lambda: docs.search(vectors[0], k="3"), TypeError, "k must be an int, got '3'"),
             (lambda: docs.search(vectors[0], threads=1.5), TypeError, "threads must be an int"),
             (lambda: docs.search(vectors[0], threads=-1), ValueError, "threads must be in 0..1024"),
             (lambda: docs.search(vectors[0], ef_search=0), ValueError, "ef_search must be in 1.."),
@@ -195,3 +195,18 @@ def test_texts_to_embed_have_no_gaps(tmp_path):
         pytest.raises(TypeError, match=r"texts\[1\] must be a str, got NoneType"),
     ):
         docs.add(texts=["one", None])
+
+
+@pytest.mark.parametrize("name", ["dim", "seal_rows", "max_waiting", "cache_bytes", "threads"])
+@pytest.mark.parametrize("flag", [True, False, np.True_], ids=repr)
+def test_a_bool_is_no_number_of_a_collection(name, flag, tmp_path):
+    with pytest.raises(TypeError, match=f"^{name} must be an int, got {flag!r}$"):
+        nf.Collection(tmp_path / "docs", **({"dim": DIM} | {name: flag}))
+    assert not (tmp_path / "docs").exists()
+
+
+def test_a_bool_is_no_k_and_no_ef_search(folder):
+    with nf.Collection(folder) as docs:
+        for name in ("k", "ef_search", "threads"):
+            with pytest.raises(TypeError, match=f"^{name} must be an int, got True$"):
+                docs.search(vectors_of(1)[0], **{name: True})
