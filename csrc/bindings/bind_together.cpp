@@ -17,11 +17,15 @@ namespace {
 struct Asked {
     const Index* index;
     FilterSpec filter;
+    float share;  // of the rows
 };
 
-std::vector<Asked> as_asked(const py::list& indexes, const py::list& filters) {
+std::vector<Asked> as_asked(const py::list& indexes, const py::list& filters,
+                            const py::list& shares) {
     require(indexes.size() == filters.size(), "filters must have one entry an index (",
             indexes.size(), "), got ", filters.size());
+    require(shares.empty() || shares.size() == indexes.size(),
+            "shares must have one entry an index (", indexes.size(), "), got ", shares.size());
     std::vector<Asked> asked;
     for (std::size_t i = 0; i < indexes.size(); ++i) {
         FilterSpec filter;
@@ -29,7 +33,9 @@ std::vector<Asked> as_asked(const py::list& indexes, const py::list& filters) {
             filter.kind = FilterSpec::Kind::prepared;
             filter.prepared = filters[i].cast<const PreparedFilter*>();
         }
-        asked.push_back({indexes[i].cast<const Index*>(), filter});
+        const float share = shares.empty() ? 1 : shares[i].cast<float>();
+        require(share > 0 && share <= 1, "shares must be in (0, 1], got ", share);
+        asked.push_back({indexes[i].cast<const Index*>(), filter, share});
     }
     return asked;
 }
@@ -64,7 +70,8 @@ bool search_all(const std::vector<Asked>& asked, const MatrixView& queries, std:
     std::vector<std::pair<float, Id>> best;
     std::vector<float> nearest;
     for (std::size_t i = 0; i < asked.size(); ++i) {
-        const auto [index, filter] = asked[i];
+        const auto& [index, filter, share] = asked[i];
+        params.share = share;
         if (wait)
             index->search(queries, params, filter, &found[i * total], &far[i * total], run);
         else if (!index->try_search(queries, params, filter, &found[i * total], &far[i * total],
@@ -95,14 +102,14 @@ bool search_all(const std::vector<Asked>& asked, const MatrixView& queries, std:
 }
 
 /// `quick`: the caller expects no more than a fraction of a millisecond's work. None where an id
-/// beyond `last` was found.
+/// beyond `last` was found. `shares`: see SearchParams; 1 each where none are given.
 py::object search_together(const py::list& indexes, const py::list& filters,
                            const py::object& queries, Int<"k"> k, Threads threads, bool quick,
-                           Id last) {
+                           Id last, const py::list& shares) {
     const Matrix matrix = as_matrix(queries, "queries");
     const std::size_t wanted = as_count(k);
     require(!matrix.single, "queries must be 2-D, got one query");
-    const std::vector<Asked> asked = as_asked(indexes, filters);
+    const std::vector<Asked> asked = as_asked(indexes, filters, shares);
     const Run run = make_run(threads, py::none());
     const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(matrix.view.rows),
                                          static_cast<py::ssize_t>(wanted)};
@@ -126,7 +133,7 @@ py::object search_together(const py::list& indexes, const py::list& filters,
 void bind_together(py::module_& m) {
     m.def("search_together", &search_together, py::arg("indexes"), py::arg("filters"),
           py::arg("queries"), py::arg("k"), py::arg("threads"), py::arg("quick") = false,
-          py::arg("last") = std::numeric_limits<Id>::max());
+          py::arg("last") = std::numeric_limits<Id>::max(), py::arg("shares") = py::list());
 }
 
 }  // namespace nearfield::bindings

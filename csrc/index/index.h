@@ -59,6 +59,7 @@ struct SearchParams {
     std::size_t nprobe = 0;     // 0: the index's own; inverted lists only
     Counters* counters = nullptr;
     float limit = infinity;  // of distance: what is farther may be left out
+    float share = 1;         // of the rows searched together; graphs look as wide as that needs
 };
 
 /// Row i answers query i with found[lims[i]] .. found[lims[i + 1] - 1], nearest first.

@@ -95,6 +95,7 @@ def search_together(
     threads: int,
     quick: bool = False,
     last: int = ...,
+    shares: list[float] = ...,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None: ...
 
 class FlatIndex(Index):

@@ -28,6 +28,14 @@ void write(std::vector<Neighbor>& found, std::size_t k, Neighbor* out) {
     std::fill(out + n, out + k, Neighbor{});
 }
 
+/// Of several graphs searched together each gives a share of the answer, and less width does for
+/// it: with this rule they find no less than one graph of all rows (python/nearfield/collection).
+std::size_t beam_width(std::size_t ef_search, std::size_t k, float share) {
+    const std::size_t whole = std::max(ef_search, k + k / 2);
+    return std::max(
+        k, static_cast<std::size_t>(std::ceil(static_cast<float>(whole) * std::cbrt(share))));
+}
+
 }  // namespace
 
 HnswIndex::Query::Query(const HnswIndex& index, const SearchParams& params, const Filter& filter)
@@ -36,7 +44,8 @@ HnswIndex::Query::Query(const HnswIndex& index, const SearchParams& params, cons
       count_(filter.count),
       counters_(params.counters) {
     const std::size_t k = k_ = params.k;
-    ef_ = params.ef_search != 0 ? params.ef_search : std::max(index.params_.ef_search, k + k / 2);
+    ef_ = params.ef_search != 0 ? params.ef_search
+                                : beam_width(index.params_.ef_search, k, params.share);
     require(ef_ >= k, "ef_search must be at least k (", k, "), got ", ef_);
     // Codes rank well, not perfectly: as many more than asked for are measured as their noise may
     // have put behind, or a few where it is not known.

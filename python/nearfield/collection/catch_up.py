@@ -36,6 +36,7 @@ __all__ = ["CatchUp"]
 
 _DEAD_SHARE = 0.2
 _MOST_SEALED = 3  # times seal_rows: what is built while writers may wait for it
+_MOST_MERGED = 5  # times seal_rows, while there are too many segments
 _SEALING_NICENESS, _MERGING_NICENESS = 5, 10
 _PAGE_ROWS = 4096
 
@@ -222,13 +223,19 @@ class CatchUp:
         return chosen
 
     def _to_merge(self, part: Part) -> Sequence[SegmentView]:
-        """Segments up to the last that is no larger than those before it, and stale ones."""
+        """Segments up to the last that is no larger than those before it, and stale ones. Where
+        merging is behind a few small ones: they are fewer soon, as more come meanwhile.
+        """
         free = sorted(self._free(part, sealed=True), key=_live)
         count = below = 0
         for i, view in enumerate(free):
             if i and view.live <= below:
                 count = i + 1
             below += view.live
+        if self._store.is_behind(part):
+            most = _MOST_MERGED * self._store.seal_rows
+            while count > 2 and sum(map(_live, free[:count])) > most:
+                count -= 1
         return free[:count] + [view for view in free[count:] if _is_stale(view)]
 
     def _take_everything(self, part: Part) -> Sequence[SegmentView]:

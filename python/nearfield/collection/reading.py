@@ -130,7 +130,8 @@ class Reading:
             Only this part of a collection with `partition_by`; None is the part of rows without
             the field.
         ef_search : int, in 1..65536, optional
-            Passed to an index that has it.
+            For an index that has it: of each segment. By default the index's own, and less of a
+            segment with a small share of the rows.
         threads : int, default 0
             0 means all.
         hybrid : bool or nearfield.text.Hybrid, default False

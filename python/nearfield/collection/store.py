@@ -34,7 +34,7 @@ T = TypeVar("T")
 # A part with more segments than a few is behind with merging. Each beyond many makes a writer pause
 # so long for a row, that writing goes at the pace of merging in the end; and rows that wait do,
 # where they are nearly as many as may wait, lest a write has to wait for seconds.
-_FEW_SEGMENTS, _MANY_SEGMENTS = 6, 8
+_FEW_SEGMENTS, _MANY_SEGMENTS = 5, 12
 _PAUSE_S, _LONGEST_PAUSE_S = 50e-6, 400e-6
 
 

@@ -80,6 +80,7 @@ class Chosen:
         tails = (view.n for view in self._views if not view.segment.sealed)
         self._quick = sum(tails) <= _QUICK_ROWS
         self._live = sum(view.live for view in self._views)
+        self._shares = [view.live / self._live for view in self._views]
         self._seq = seq
 
     def search(
@@ -98,7 +99,7 @@ class Chosen:
             rows = [view.filter(where, fields) for view in self._views]
             quick = self._quick and where is None and len(queries) == 1
             found = _core.search_together(
-                self._cores, rows, queries, k, options["threads"], quick, self._seq
+                self._cores, rows, queries, k, options["threads"], quick, self._seq, self._shares
             )
             # Rows that a writer has appended and not shown yet come in the way seldom.
             if found is not None:

@@ -200,6 +200,49 @@ def test_compact_stops_where_the_collection_is_closed_meanwhile(tmp_path, monkey
     assert told
 
 
+def test_compact_stops_where_its_own_callback_closes_the_collection(tmp_path, monkeypatch):
+    real = nf.HNSW.add
+
+    def add(index, vectors, *args, progress, **options):
+        progress(0, len(vectors))
+        return real(index, vectors, *args, progress=progress, **options)
+
+    monkeypatch.setattr(nf.HNSW, "add", add)
+    docs = nf.Collection(tmp_path / "docs", dim=DIM)
+    docs.add(vectors=vectors_of(100))
+    with pytest.raises(ValueError, match="must be open, got close"):
+        docs.compact(progress=lambda *_: docs.close())
+    with pytest.raises(ValueError, match="must be open, got a call after close"):
+        docs.stats()
+    with nf.Collection(tmp_path / "docs") as docs:
+        assert docs.check(deep=True).ok
+        docs.compact()
+        check_rows(docs, range(100))
+
+
+def test_merging_takes_a_few_small_segments_where_there_are_too_many(merging, monkeypatch):
+    docs, gate, written = merging
+    monkeypatch.setattr(storing, "_FEW_SEGMENTS", 3)
+    monkeypatch.setattr(storing, "_MANY_SEGMENTS", 100)
+    vectors, merged, real = vectors_of(N), [], CatchUp._build
+
+    def build(self, part, sources, *args):
+        merged.append((store.is_behind(part), sources))
+        return real(self, part, sources, *args)
+
+    store = docs._open.store
+    monkeypatch.setattr(CatchUp, "_build", build)
+    for start in range(written, N, 16):
+        docs.add(list(range(start, start + 16)), vectors=vectors[start : start + 16])
+    gate.opened.set()
+    assert docs.catch_up(30)
+    behind = [sources for late, sources in merged if late and sources[0].segment.sealed]
+    assert behind
+    for sources in behind:
+        assert len(sources) == 2 or sum(view.live for view in sources) <= 5 * SEAL
+    check_rows(docs, range(N))
+
+
 def test_no_segment_is_built_from_twice_at_once_and_all_rows_are_there(tmp_path, monkeypatch):
     """Writers, compacting and both threads at once; who takes what another has is told."""
     real = CatchUp._take

@@ -88,3 +88,37 @@ def test_parts_together_answer_like_one_index_of_all_ties_included(alike):
                 ids, far = _core.search_together(cores, [None] * 3, vectors[:nq], k, 1, quick)
                 np.testing.assert_array_equal(ids, expected.ids)
                 np.testing.assert_array_equal(far, expected.distances)
+
+
+def test_graphs_that_hold_a_share_of_the_rows_look_as_wide_as_it_needs():
+    rng = np.random.default_rng(3)
+    rows = rng.standard_normal((6000, 48), dtype=np.float32)
+    queries = rng.standard_normal((50, 48), dtype=np.float32)
+    parts = [nf.HNSW(48) for _ in range(8)]
+    for i, part in enumerate(parts):
+        part.add(rows[i::8], ids=np.arange(i, 6000, 8))
+    cores, none = [part._core for part in parts], [None] * 8
+
+    def ask(k, shares=()):
+        return _core.search_together(cores, none, queries, k, 1, False, 6000, list(shares))[0]
+
+    def ask_each(k, width):
+        found = [part.search(queries, k=k, ef_search=width) for part in parts]
+        ids = np.concatenate([answer.ids for answer in found], axis=1)
+        far = np.concatenate([answer.distances for answer in found], axis=1)
+        order = np.lexsort((ids, far), axis=1)[:, :k]
+        return np.take_along_axis(ids, order, 1)
+
+    # Half of 64, as the cube root of an eighth says; never less than k.
+    np.testing.assert_array_equal(ask(10, [1 / 8] * 8), ask_each(10, 32))
+    np.testing.assert_array_equal(ask(60, [1 / 8] * 8), ask_each(60, 60))
+    np.testing.assert_array_equal(ask(10), ask_each(10, 64))
+    assert (ask_each(10, 32) != ask_each(10, 64)).any()
+
+
+@pytest.mark.parametrize("shares", [[0.0], [1.5], [float("nan")], [0.5, 0.5]])
+def test_shares_that_are_none_are_refused(shares):
+    index = nf.Flat(4)
+    index.add(np.ones((3, 4), np.float32))
+    with pytest.raises(ValueError, match="^shares must "):
+        _core.search_together([index._core], [None], index.get([0]), 1, 1, False, 9, shares)
