@@ -5,8 +5,9 @@
 
 `prepare` makes unit vectors a piece at a time, indexes of one list and the peers' indexes of them,
 and the exact 10 nearest of 256 queries: "random" ones in all directions, the worst case for ruling
-rows out, or a "mixture" of normals round 1,000 centres. `run` searches them in turn, on the threads
-it is pinned to: one query a call, and all in one call, the median of several rounds.
+rows out, a "mixture" of normals round 1,000 centres, or those of a .npy file, the last 256 of which
+are the queries. `run` searches them in turn, on the threads it is pinned to: one query a call, and
+all in one call, the median of several rounds.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ QUERIES, K = 256, 10
 
 
 def unit_rows(data: str, n: int, dim: int, seed: int) -> Floats:
+    """Make piece `seed`, which counts from 1, or the queries, which are piece 0."""
+    if data.endswith(".npy"):
+        held = np.load(data, mmap_mode="r")
+        begin = (seed - 1) * PIECE if seed else len(held) - n
+        rows = np.array(held[begin : begin + n], np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows
     rng = np.random.default_rng([seed, n])
     rows = rng.standard_normal((n, dim), dtype=np.float32)
     if data == "mixture":
@@ -141,12 +149,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("prepare", "run"))
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--data", choices=("random", "mixture"), default="mixture")
+    parser.add_argument("--data", default="mixture", help="random, mixture or FILE.npy")
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=768)
     parser.add_argument("--bits", type=int, nargs="+", default=[3, 4, 5])
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    if args.data.endswith(".npy"):
+        rows, args.dim = np.load(args.data, mmap_mode="r").shape
+        args.n = rows - QUERIES
+    elif args.data not in ("random", "mixture"):
+        parser.error(f"--data must be random, mixture or FILE.npy, got {args.data}")
     {"prepare": prepare, "run": run}[args.what](args)
 
 

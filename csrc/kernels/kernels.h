@@ -107,7 +107,7 @@ using SelectFn = std::size_t (*)(const float* values, std::size_t n, float thres
                                  std::uint32_t* out);
 
 /// A lower bound on a distance from an integer dot product, per row j:
-/// bound_j = add[j] - scale[j] * a * (dots[j] - shift) - error[j] * b - c.
+/// bound_j = add[j] - scale[j] * a * (dots[j] - shift) - error[j] * b - c; `error` may be null.
 struct BoundRows {
     const float* add;
     const float* scale;
@@ -117,7 +117,8 @@ struct BoundQuery {
     std::int32_t shift;
     float a, b, c;
 };
-/// Indices j with bound_j <= threshold, ascending, and their bounds; returns how many.
+/// Indices j with bound_j <= threshold, ascending, and their bounds, these only where rows have
+/// errors; returns how many.
 using SelectBoundFn = std::size_t (*)(const std::int32_t* dots, std::size_t n,
                                       const BoundRows& rows, const BoundQuery& query,
                                       float threshold, std::uint32_t* out, float* bounds);

@@ -12,6 +12,8 @@
 
 namespace nearfield {
 
+class HeadedCodes;
+
 /// Throws CorruptIndex, naming the section, unless all values are finite.
 void require_finite(const char* section, const std::vector<float>& values);
 
@@ -46,12 +48,12 @@ class BlockCodes {
     /// A code may come in two parts. Then blocks hold the first, which stands for a y of its own,
     /// and a row of so many bytes holds the rest; 0: it all lies in the block.
     virtual std::size_t row_bytes() const { return 0; }
+    /// Where first parts are heads.
+    virtual const HeadedCodes* headed() const { return nullptr; }
     virtual void decode_first(const std::uint8_t*, float*) const {}
     virtual void pack_row(const std::uint8_t*, std::byte*) const {}
     /// Adds to what unpack() gives.
     virtual void unpack_row(const std::byte*, std::uint8_t*) const {}
-    /// The beginning of a first part may be summed by itself: so many values. 0: it may not.
-    virtual std::size_t head_dims() const { return 0; }
 
     struct Query {
         const float* values = nullptr;  // (dim,)
@@ -65,7 +67,6 @@ class BlockCodes {
         std::int32_t shift = 0;
         float rest_unit = 0;  // where codes have two parts, of what the second adds
         std::int32_t rest_shift = 0;
-        std::int32_t head_shift = 0;  // instead of `shift`, for sums of heads
     };
     /// Bytes of a prepared query.
     virtual std::size_t query_bytes() const = 0;
@@ -80,12 +81,12 @@ class BlockCodes {
     virtual void scan(const std::byte* queries, std::size_t m, const std::byte* blocks,
                       std::size_t n, std::int32_t* sums, std::size_t stride,
                       Scratch& scratch) const = 0;
-    /// Of first parts, or of their heads alone, for one query: sums[32 i + row] for n blocks that
-    /// lie `stride` bytes apart. `ahead` asks memory for those that follow.
+    /// Of first parts, for one query: sums[32 i + row] for n blocks that lie `stride` bytes apart.
+    /// `ahead` asks memory for those that follow.
     struct FirstParts {
         const std::byte* blocks;
         std::size_t n, stride;
-        bool heads, ahead;
+        bool ahead;
     };
     virtual void scan_first(const std::byte*, const FirstParts&, std::int32_t*) const {}
     /// products[i]: about q . y for the whole code of row places[i], i < n, where first[i] is what

@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/random.h"
 #include "core/thread_pool.h"
 #include "kernels/kernels.h"
+#include "quantize/headed_codes.h"
 #include "quantize/panel_codes.h"
 #include "quantize/product_codes.h"
 #include "quantize/split_codes.h"
@@ -24,8 +26,8 @@ constexpr float least_cosine = 0.2f;
 constexpr float missed_part[8] = {0.61f, 0.34f, 0.193f, 0.107f, 0.059f, 0.032f, 0.017f, 0.01f};
 // A first part rules out a row whose estimate is beyond what is wanted by so many deviations.
 constexpr float deviations = 1.5f;
-// The same for its head; this looks at rows that whole first parts would look at once more.
-constexpr float head_deviations = 3;
+// More than any sum of look-ups.
+constexpr float all_steps = 1e9f;
 
 /// One subspace for two dimensions where that divides dim, else the most below.
 std::size_t default_m(std::size_t dim) {
@@ -111,6 +113,11 @@ void ResidualCodes::train(std::vector<float>& residuals, std::vector<float>& cen
         frame_.turn(std::move(matrix));
     }
     blocks_->train({residuals.data(), n, dim_}, run);
+    if (blocks_->row_bytes() == 0) return;
+    HeadCodes heads(dim_, mix(params_.seed));
+    heads.train(residuals, run);
+    if (!heads.none())
+        blocks_ = std::make_unique<HeadedCodes>(dim_, params_.bits, std::move(heads));
 }
 
 void ResidualCodes::state(StateWriter& out) const {
@@ -131,6 +138,11 @@ void ResidualCodes::load(StateReader& in) {
     require_finite("frame.matrix", matrix);
     frame_.restore(std::move(centre), scale, std::move(matrix));
     blocks_->load(in);
+    if (blocks_->row_bytes() == 0) return;
+    HeadCodes heads(dim_, mix(params_.seed));
+    heads.load(in);  // where there are none, first bits are read
+    if (!heads.none())
+        blocks_ = std::make_unique<HeadedCodes>(dim_, params_.bits, std::move(heads));
 }
 
 void ResidualCodes::attach(const ListFinder& finder) {
@@ -179,7 +191,10 @@ ResidualCodes::Factors ResidualCodes::encode(const float* row, const float* cent
     blocks_->decode(code, y);
     const Fit whole = fit(centroid, r, y);
     Fit first{0, 0, 0};
-    if (blocks_->row_bytes() > 0) {
+    if (blocks_->headed()) {
+        first.scale = std::sqrt(dot(r, r, dim_));
+        if (!norms_) first.add = dot(centroid, r, dim_) + dot(origin_.data(), r, dim_);
+    } else if (blocks_->row_bytes() > 0) {
         blocks_->decode_first(code, y);
         first = fit(centroid, r, y);
     }
@@ -197,20 +212,46 @@ float ResidualCodes::reach(const Queries& queries, std::size_t i, float base) co
     return deviations * std::sqrt(norms_ ? std::max(base, 0.0f) + 1e-3f * norm2 : norm2);
 }
 
-/// For a first part y of values +-1/2 and its head, d of D values, q . y is about D / d times the
-/// product of the heads. Over random rotations that is off by a deviation of
-/// |q| |y| sqrt(1/d - 1/D), and f q . y from q . r by f |q| |y| sqrt((1 - cos^2) / D): a cosine of
-/// 0.8 is usual, 0.71 is counted. Both go with the factor of the row, as |y| = sqrt(D) / 2 is that
-/// of all. What the head says of the centroid is not kept, so |q| counts where |q - c| is less.
-kernels::BoundQuery ResidualCodes::head_bound(const Queries& queries, std::size_t i,
-                                              float base) const {
+kernels::BoundQuery ResidualCodes::first_bound(const Queries& queries, std::size_t i,
+                                               float base) const {
     const BlockCodes::Terms& terms = queries.terms[i];
-    const auto all = static_cast<float>(dim_), head = static_cast<float>(blocks_->head_dims());
-    const float length2 = std::max(queries.int_terms[i].norm2, norms_ ? base : 0.0f) * all / 4;
-    const float most = head_deviations * std::sqrt(length2 * (1 / head - 0.5f / all));
-    const float unit = terms.unit * all / head;  // 0 of a query of no length
-    const float slack = most < 1e9f * unit ? most / unit : 1e9f;
-    return {terms.head_shift - static_cast<std::int32_t>(slack), unit, 0, -base};
+    return {terms.shift, terms.unit, reach(queries, i, base), -base};
+}
+
+/// p . r is estimated by |p| |r| times a cosine, p = q - c or what q has beside v.
+void ResidualCodes::prepare_head(const Queries& queries, std::size_t i, const Place& place,
+                                 HeadScratch& scratch, HeadQuery& out) const {
+    const HeadedCodes& codes = *blocks_->headed();
+    const HeadCodes& heads = codes.heads();
+    const float* const q = &queries.values[i * dim_];
+    std::vector<float>& p = scratch.beside;
+    p.resize(dim_);
+    for (std::size_t j = 0; j < dim_; ++j)
+        p[j] = q[j] - (norms_ ? place.centroid[j] : place.pull * (origin_[j] + place.centroid[j]));
+    const float length = std::sqrt(dot(p.data(), p.data(), dim_));
+    const float whole = (norms_ ? 2.0f : 1.0f) * length;
+    /// A cosine is unit * (sum - shift), off by `margin` at most; a unit of 0 says nothing.
+    const auto bound = [&](float unit, std::int32_t shift, float margin) {
+        const float steps = margin < all_steps * unit ? margin / unit : all_steps;
+        return kernels::BoundQuery{shift - static_cast<std::int32_t>(steps), whole * unit, 0,
+                                   -place.base};
+    };
+    if (out.tables.size() < heads.query_bytes()) out.tables.resize(heads.query_bytes());
+    const HeadCodes::Terms terms = heads.prepare(p.data(), length, scratch.head, out.tables.data());
+    out.head = bound(terms.unit, terms.shift, heads.margin());
+    if (terms.unit == 0) out.head.a = whole;  // every row passes
+    const kernels::Kernels& table = kernels::kernels();
+    const float top = table.largest(p.data(), dim_);
+    out.ints.assign(codes.query_ints(), 0);
+    table.to_i8(p.data(), dim_, top > 1e-30f ? 127 / top : 0.0f, out.ints.data());
+    std::int32_t sum = 0;
+    for (const std::int8_t value : out.ints) sum += value;
+    const float size = length * std::sqrt(static_cast<float>(dim_)) * HeadCodes::sign_cosine;
+    // Signs of all values are off by sqrt((pi / 2 - 1) / dim), and a row's own cosine with them is
+    // not the mean.
+    out.first = bound(top > 1e-30f ? 2 * top / 127 / size : 0.0f, sum / 2,
+                      deviations * std::sqrt(0.7f / static_cast<float>(dim_)));
+    if (!(top > 1e-30f)) out.first.a = whole;
 }
 
 float ResidualCodes::missed() const {

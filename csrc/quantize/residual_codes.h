@@ -16,6 +16,7 @@
 #include "kernels/metric.h"
 #include "quantize/block_codes.h"
 #include "quantize/frame.h"
+#include "quantize/headed_codes.h"
 #include "quantize/list_finder.h"
 
 namespace nearfield {
@@ -74,7 +75,8 @@ class ResidualCodes {
     /// residuals and the centroids (k, dim).
     void train(std::vector<float>& residuals, std::vector<float>& centroids, const Run& run);
 
-    /// float16; those of first parts, where codes have two, with the size of the error.
+    /// float16; those of first parts, where codes have two, with the size of the error. Of heads:
+    /// as scale |r|, and as add v.r where norms do not count.
     struct Factors {
         std::uint16_t add = 0, scale = 0;
         std::uint16_t first_add = 0, first_scale = 0, first_error = 0;
@@ -95,9 +97,26 @@ class ResidualCodes {
     /// What the errors of first parts are multiplied by, for a query and a list that is `base` away
     /// from it, so that hardly any estimate is off by more.
     float reach(const Queries& queries, std::size_t i, float base) const;
-    /// What estimates by the heads of first parts are made of, for select_bound(): lower bounds,
-    /// which need the factors of first parts and no errors.
-    kernels::BoundQuery head_bound(const Queries& queries, std::size_t i, float base) const;
+    /// What lower bounds by whole first parts are made of, for a list that is `base` away.
+    kernels::BoundQuery first_bound(const Queries& queries, std::size_t i, float base) const;
+    /// A query ready to be compared with the heads of a list and with the first bits of its rows.
+    /// Lower bounds have as `add` the |r|^2 of rows, or - pull v.r where norms do not count, as
+    /// `scale` |r|, and no errors.
+    struct HeadQuery {
+        Buffer tables;
+        std::vector<std::int8_t> ints;
+        kernels::BoundQuery head, first;
+    };
+    struct Place {
+        const float* centroid;
+        float base, pull;
+    };
+    struct HeadScratch {
+        std::vector<float> beside;
+        HeadCodes::Scratch head;
+    };
+    void prepare_head(const Queries& queries, std::size_t i, const Place& place,
+                      HeadScratch& scratch, HeadQuery& out) const;
     /// The part of a residual that its code misses, for Gaussian ones.
     float missed() const;
 

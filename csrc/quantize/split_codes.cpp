@@ -9,14 +9,6 @@
 namespace nearfield {
 namespace {
 
-/// A quarter of a row's bytes, in whole steps of either look-up; 96 values at least, as fewer say
-/// too little.
-std::size_t head_size(std::size_t pairs) {
-    constexpr std::size_t step = 12;
-    const std::size_t head = std::max(step, pairs / 4 / step * step);
-    return 2 * head <= pairs ? head : 0;
-}
-
 std::size_t row_size(std::size_t dim, int low_bits) {
     return kernels::padded(dim * static_cast<std::size_t>(low_bits), 256) / 8;
 }
@@ -28,7 +20,6 @@ SplitCodes::SplitCodes(std::size_t dim, int bits)
       low_bits_(bits - 1),
       six_(kernels::kernels().lookup6_sums != nullptr),
       pairs_(kernels::padded(dim, 16) / 8),
-      head_pairs_(head_size(pairs_)),
       row_bytes_(row_size(dim, low_bits_)) {}
 
 void SplitCodes::encode(const float* vector, std::uint8_t* code) const {
@@ -105,9 +96,8 @@ BlockCodes::Terms SplitCodes::prepare(const Query& query, std::byte* out) const 
         }
     };
     float widest = 1e-30f;
-    double least = 0, total = 0, head = 0;  // head: what makes the shift of the first tables
+    double least = 0, total = 0;
     for (std::size_t t = 0; t < tables(); ++t) {
-        if (t == tables_of(head_pairs_)) head = total / 2 - least;
         take(t);
         float below = 0, range = 0;
         for (std::size_t j = 0; j < bits; ++j) {
@@ -134,14 +124,13 @@ BlockCodes::Terms SplitCodes::prepare(const Query& query, std::byte* out) const 
     std::memcpy(out + table_bytes(), query.ints, dim_);
     const double rest = static_cast<double>((1 << low_bits_) - 1) / 2 * query.int_sum;
     return {unit, static_cast<std::int32_t>(std::lrint((total / 2 - least) / unit)), query.int_unit,
-            static_cast<std::int32_t>(std::lrint(rest)),
-            static_cast<std::int32_t>(std::lrint(head / unit))};
+            static_cast<std::int32_t>(std::lrint(rest))};
 }
 
 void SplitCodes::scan(const std::byte* queries, std::size_t m, const std::byte* blocks,
                       std::size_t n, std::int32_t* sums, std::size_t stride, Scratch&) const {
     for (std::size_t i = 0; i < m; ++i)  // those after the first find the blocks in a cache
-        scan_first(queries + i * query_bytes(), {blocks, n, block_bytes(), false, i == 0},
+        scan_first(queries + i * query_bytes(), {blocks, n, block_bytes(), i == 0},
                    sums + i * stride);
 }
 
@@ -150,11 +139,10 @@ void SplitCodes::scan_first(const std::byte* query, const FirstParts& parts,
     const kernels::Kernels& table = kernels::kernels();
     const auto* const tables = reinterpret_cast<const std::uint8_t*>(query);
     const auto* const codes = reinterpret_cast<const std::uint8_t*>(parts.blocks);
-    const std::size_t pairs = parts.heads ? head_pairs_ : pairs_;
     if (six_)
-        table.lookup6_sums(tables, codes, parts.n, pairs, parts.stride, parts.ahead, sums);
+        table.lookup6_sums(tables, codes, parts.n, pairs_, parts.stride, parts.ahead, sums);
     else
-        table.lookup_sums(tables, codes, parts.n, pairs, parts.stride, sums);
+        table.lookup_sums(tables, codes, parts.n, pairs_, parts.stride, sums);
 }
 
 void SplitCodes::complete(const std::byte* query, const Terms& terms, const std::byte* rows,

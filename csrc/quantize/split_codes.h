@@ -28,7 +28,6 @@ class SplitCodes final : public BlockCodes {
     std::size_t row_bytes() const override { return row_bytes_; }
     void pack_row(const std::uint8_t* code, std::byte* row) const override;
     void unpack_row(const std::byte* row, std::uint8_t* code) const override;
-    std::size_t head_dims() const override { return 8 * head_pairs_; }
 
     std::size_t query_bytes() const override;
     Terms prepare(const Query& query, std::byte* out) const override;
@@ -41,19 +40,15 @@ class SplitCodes final : public BlockCodes {
                   Scratch& scratch, float* products) const override;
 
   private:
-    std::size_t tables() const { return tables_of(pairs_); }
-    std::size_t tables_of(std::size_t pairs) const {
-        return six_ ? (pairs + 2) / 3 * 4 : 2 * pairs;
-    }
+    std::size_t tables() const { return six_ ? (pairs_ + 2) / 3 * 4 : 2 * pairs_; }
     std::size_t table_bytes() const { return tables() * (six_ ? 64 : 16); }
     /// The value whose first bit is bit j of what looks up table t.
     std::size_t value_of(std::size_t t, std::size_t j) const;
 
     std::size_t dim_;
-    int low_bits_;       // of the second part
-    bool six_;           // values a table, else four
-    std::size_t pairs_;  // bytes of a row in a block
-    std::size_t head_pairs_;
+    int low_bits_;           // of the second part
+    bool six_;               // values a table, else four
+    std::size_t pairs_;      // bytes of a row in a block
     std::size_t row_bytes_;  // a multiple of 32
 };
 

@@ -44,8 +44,10 @@ class IVFPQ(Index):
         of `pq_m` groups of dimensions with codebooks learned from the sample.
     bits : {1, 2, 3, 4, 5, 8} for "rabitq", {4, 8} for "pq", default 4
         Codes of 3 and 5 bits come in two parts: the first bit of every dimension rules out most
-        vectors, and only the others' rest is read. They suit queries that come one at a time and
-        lists that fit no cache; where many queries share the lists, 4 bits are quicker.
+        vectors, and only the others' rest is read; in 4 lists or fewer a few bits of the directions
+        in which the sample varies most come before both, where it does. They suit queries that come
+        one at a time and lists that fit no cache; where many queries share the lists, 4 bits are
+        quicker.
     pq_m : int, a divisor of dim, optional
         Groups, of "pq" only; None takes one for two dimensions where that divides, else the most
         below that do, which is 1 of a prime dim.

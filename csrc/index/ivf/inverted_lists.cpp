@@ -35,9 +35,9 @@ void InvertedLists::each_factor(List& list, const Work& work) const {
     work(list.add, &Factors::add, "lists.add");
     work(list.scale, &Factors::scale, "lists.scale");
     if (!two_parts()) return;
-    work(list.first_add, &Factors::first_add, "lists.first_add");
     work(list.first_scale, &Factors::first_scale, "lists.first_scale");
-    work(list.first_error, &Factors::first_error, "lists.first_error");
+    if (!codes_->headed() || !norms_) work(list.first_add, &Factors::first_add, "lists.first_add");
+    if (!codes_->headed()) work(list.first_error, &Factors::first_error, "lists.first_error");
 }
 
 /// Into memory of its own and no larger than it must be.

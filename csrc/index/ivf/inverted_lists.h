@@ -17,7 +17,8 @@ struct InvertedList {
     Buffer blocks, rows;  // codes; the second parts of those that have two
     Column<Slot> slots;
     Column<std::uint16_t> add, scale;                           // float16 factors
-    Column<std::uint16_t> first_add, first_scale, first_error;  // where codes have two parts
+    Column<std::uint16_t> first_add, first_scale, first_error;  // where codes have two parts; of
+                                                                // heads those that they have
     bool viewed = false;  // the arrays lie in a file, or in memory shared by all lists
 
     std::size_t size() const { return slots.size(); }
@@ -29,8 +30,12 @@ class InvertedLists {
     using Factors = ResidualCodes::Factors;
 
     InvertedLists() = default;
-    InvertedLists(std::size_t n, const BlockCodes& codes)
-        : codes_(&codes), lists_(n), blank_(codes.code_size(), 0), moved_(codes.code_size()) {}
+    InvertedLists(std::size_t n, const ResidualCodes& codes)
+        : codes_(&codes.blocks()),
+          norms_(codes.norms()),
+          lists_(n),
+          blank_(codes_->code_size(), 0),
+          moved_(codes_->code_size()) {}
 
     std::size_t size() const { return lists_.size(); }
     const InvertedList& operator[](std::size_t list) const { return lists_[list]; }
@@ -76,6 +81,7 @@ class InvertedLists {
     void each_factor(List& list, const Work& work) const;
 
     const BlockCodes* codes_ = nullptr;
+    bool norms_ = true;
     std::vector<InvertedList> lists_;
     std::vector<std::uint8_t> blank_, moved_;  // codes: of nothing, and of one that changes places
 };

@@ -21,6 +21,8 @@ constexpr float largest_float16 = 65504.0f;
 constexpr std::size_t rows_a_list = 32;
 // Residuals that codes are trained on.
 constexpr std::size_t most_residuals = 65'536;
+// Of more lists those near a query are too alike for heads: with 16 and 64 lists it takes longer.
+constexpr std::size_t most_long_lists = 4;
 // A query opens at most nprobe lists, and of those only the ones not much farther than the nearest:
 // so few that a vector of the training sample would open this share of nprobe on average.
 constexpr double opened_share = 1 / 1.5;
@@ -149,7 +151,9 @@ void IvfIndex::train(const MatrixView& sample, const Run& run) {
     const float* const found = kmeans.centroids().data;
     std::vector<float> centroids(found, found + k * dim);
 
-    if (params_.codes.kind == CodeKind::product) {  // those of RaBitQ have nothing to learn
+    // Those of RaBitQ have nothing to learn but heads, which are for long lists.
+    if (params_.codes.kind == CodeKind::product ||
+        (codes.blocks().row_bytes() > 0 && k <= most_long_lists)) {
         std::vector<float> residuals = some_residuals({rows.data(), n, dim}, centroids, run);
         codes.train(residuals, centroids, run);
     }
@@ -157,7 +161,7 @@ void IvfIndex::train(const MatrixView& sample, const Run& run) {
     std::vector<std::uint32_t> groups = group_lists(centroids, dim, params_.codes.seed, quiet);
     finder_.emplace(std::move(centroids), dim, codes_.norms(), quiet, std::move(groups));
     codes_.attach(*finder_);
-    lists_ = InvertedLists(k, codes_.blocks());
+    lists_ = InvertedLists(k, codes_);
     learn_limits(ready, quiet);
 }
 

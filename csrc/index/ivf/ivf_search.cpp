@@ -39,7 +39,7 @@ IvfIndex::Search::Search(const IvfIndex& index, const SearchParams& params, cons
       counters_(params.counters),
       k_(params.k),
       two_parts_(index.codes_.blocks().row_bytes() > 0),
-      heads_(index.codes_.blocks().head_dims() > 0) {
+      headed_(index.codes_.blocks().headed()) {
     const std::size_t nlist = index.finder_->size();
     nprobe_ = params.nprobe != 0 ? params.nprobe : std::min(nlist, index.params_.nprobe);
     require(nprobe_ <= nlist, "nprobe must be at most nlist (", nlist, "), got ", nprobe_);
@@ -218,19 +218,19 @@ void IvfIndex::Search::reserve(Worker& worker, std::size_t m) const {
         if (buffer.size() < bytes) buffer.resize(bytes);
     };
     grow(worker.gathered, tile * index_.codes_.blocks().query_bytes());
-    grow(worker.sums, tile * scan_rows * sizeof(std::int32_t));
+    grow(worker.sums, std::max(tile * scan_rows, head_rows) * sizeof(std::int32_t));
     for (auto* values : {&worker.add, &worker.scale, &worker.error, &worker.zeros, &worker.pulled,
-                         &worker.estimates})
-        values->resize(scan_rows);
-    worker.products.resize(scan_rows);
-    worker.halves.resize(2 * scan_rows);
-    for (auto* pending : {&worker.pending, &worker.fresh}) {
+                         &worker.estimates, &worker.products})
+        values->resize(head_rows);
+    worker.halves.resize(2 * head_rows);
+    for (auto* pending : {&worker.pending, &worker.fresh, &worker.likely}) {
         pending->n = 0;  // an interrupted search may have left some
-        pending->places.resize(scan_rows);
-        pending->sums.resize(scan_rows);
+        pending->places.resize(head_rows);
+        pending->sums.resize(head_rows + 16);
+        pending->add.resize(head_rows);
+        pending->scale.resize(head_rows);
     }
-    worker.places.resize(scan_rows);
-    worker.heads.assign(m, {});
+    worker.places.resize(head_rows);
     const auto clear = [&](std::vector<NearestPool>& kept, std::size_t k) {
         if (!kept.empty() && kept[0].k() != k) kept.clear();
         for (std::size_t i = 0; i < std::min(m, kept.size()); ++i) kept[i].clear();
@@ -297,8 +297,8 @@ void IvfIndex::Search::report(Worker& worker) const {
             worker.scanned + worker.measured, worker.measured, worker.opened,
             worker.scanned * index_.codes_.blocks().block_bytes() / BlockCodes::block_rows +
                 worker.completed * index_.codes_.blocks().row_bytes() +
-                worker.measured * index_.vectors_.stride() - worker.spared);
-    worker.scanned = worker.completed = worker.measured = worker.opened = worker.spared = 0;
+                worker.measured * index_.vectors_.stride());
+    worker.scanned = worker.completed = worker.measured = worker.opened = 0;
 }
 
 void IvfIndex::search_rows(const MatrixView& queries, const SearchParams& params,

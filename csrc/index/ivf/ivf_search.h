@@ -53,29 +53,38 @@ class IvfIndex::Search {
                        float limit) const;
     /// Leaves aside those of n places that are not among the k nearest of them.
     std::size_t keep_enough(Worker& worker, std::size_t n, std::size_t k) const;
-    /// Entries [first, first + n) of a list whose codes have two parts.
+    /// Factors of the first parts of entries [first, first + n).
+    void load_first(Worker& worker, const InvertedList& entries, std::size_t first,
+                    std::size_t n) const;
+    /// Those of n rows, whose factors are loaded, that may be at most `limit` away, into places;
+    /// returns how many.
+    std::size_t pass(Worker& worker, const Worker::Visit& visit, std::size_t n,
+                     const std::int32_t* sums, const kernels::BoundQuery& bound, float limit,
+                     std::uint32_t* places) const;
+    /// Asks for the second parts of rows.
+    void await(const Worker::Pending& found) const;
+    /// Entries [first, first + n) of a list.
     struct Rows {
         const InvertedList& entries;
         std::size_t first, n;
-        bool by_head;  // else their first parts have been summed
-        bool ahead;    // nobody has read them yet
     };
-    /// Whether the visit begins with the heads of first parts.
-    bool looks_at_heads(Worker& worker, const InvertedList& entries, const Worker::Visit& visit,
-                        float limit) const;
-    /// Puts those that may be at most `limit` away, by their first parts, into worker.fresh, and
-    /// asks for their second parts. `sums` (scan_rows,) of the first parts, or scratch.
-    void select_first(Worker& worker, const Rows& rows, const std::byte* query,
-                      const Worker::Visit& visit, std::int32_t* sums, float limit) const;
-    /// The blocks, 0 being the first of the rows, of which a head lets a row through, into
-    /// worker.places; returns how many.
-    std::size_t select_blocks(Worker& worker, const Rows& rows, const std::byte* query,
-                              const Worker::Visit& visit, const float* add, std::int32_t* sums,
-                              float limit) const;
-    /// Adds those rows of [begin, end) to worker.fresh that first parts let through; their sums are
-    /// given.
-    void keep_first(Worker& worker, const Rows& rows, const std::int32_t* sums, std::size_t begin,
-                    std::size_t end, const float* add, float limit) const;
+    /// Those that may be at most `limit` away, by the sums of their first bits, into worker.fresh.
+    void keep_first(Worker& worker, const Rows& rows, const Worker::Visit& visit,
+                    const std::int32_t* sums, float limit) const;
+    template <class Threshold, class Sink>
+    void scan_first(Worker& worker, const Rows& rows, const Worker::Visit* visits, std::size_t n,
+                    const std::byte* queries, const Threshold& threshold, const Sink& sink) const;
+    /// Makes visits of a list ready to look at heads.
+    void prepare_heads(Worker& worker, Slot list, const Worker::Visit* visits, std::size_t n) const;
+    /// Those that may be at most `limit` away by their heads, for the i-th visit, into
+    /// worker.fresh.
+    void keep_likely(Worker& worker, const Rows& rows, std::size_t i, const Worker::Visit& visit,
+                     float limit) const;
+    /// Of worker.likely, those that may be at most `limit` away by first bits into worker.pending.
+    void sift_likely(Worker& worker, float limit) const;
+    template <class Threshold, class Sink>
+    void scan_heads(Worker& worker, const InvertedList& entries, const Worker::Visit* visits,
+                    std::size_t n, const Threshold& threshold, const Sink& sink) const;
     /// Places and estimates of the pending rows that are at most `limit` away.
     std::size_t complete(Worker& worker, float limit) const;
     template <class Sink>
@@ -99,7 +108,8 @@ class IvfIndex::Search {
     std::size_t kept_;  // entries of a query: those of as many vectors as there are candidates
     float limit_;       // how much farther than the nearest a list may be
     bool listed_ = false;
-    bool two_parts_, heads_;
+    bool two_parts_;
+    const HeadedCodes* headed_;  // where first parts are heads
 };
 
 template <class Threshold, class Sink>
@@ -114,33 +124,25 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
     const std::byte* queries = n == 1 ? codes + visits[0].query * bytes : worker.gathered.data();
     for (std::size_t i = 0; n > 1 && i < n; ++i)
         std::memcpy(worker.gathered.data() + i * bytes, codes + visits[i].query * bytes, bytes);
+    worker.scanned += n * entries.size();
+    worker.opened += n;
+    if (headed_) {
+        prepare_heads(worker, list, visits, n);
+        scan_heads(worker, entries, visits, n, threshold, sink);
+        return;
+    }
     for (std::size_t first = 0; first < entries.size(); first += scan_rows) {
         const std::size_t rows = std::min(scan_rows, entries.size() - first);
+        if (two_parts_) {
+            scan_first(worker, {entries, first, rows}, visits, n, queries, threshold, sink);
+            continue;
+        }
+        load_factors(entries.add, first, rows, worker.add);
+        load_factors(entries.scale, first, rows, worker.scale);
         const std::size_t n_blocks = (rows + BlockCodes::block_rows - 1) / BlockCodes::block_rows;
-        load_factors(two_parts_ ? entries.first_add : entries.add, first, rows, worker.add);
-        load_factors(two_parts_ ? entries.first_scale : entries.scale, first, rows, worker.scale);
-        worker.errors_loaded = false;
         const std::byte* const at =
             entries.blocks.data() + first / BlockCodes::block_rows * blocks.block_bytes();
         auto* const sums = worker.sums.as<std::int32_t>();
-        if (two_parts_) {
-            for (std::size_t i = 0; i < n; ++i) {  // all at once, while the blocks are near
-                worker.by_head[i] =
-                    looks_at_heads(worker, entries, visits[i], threshold(visits[i].query));
-                if (!worker.by_head[i])
-                    blocks.scan_first(queries + i * bytes,
-                                      {at, n_blocks, blocks.block_bytes(), false, i == 0},
-                                      sums + i * scan_rows);
-            }
-            for (std::size_t i = 0; i < n; ++i) {
-                select_first(worker, {entries, first, rows, worker.by_head[i], i == 0},
-                             queries + i * bytes, visits[i], sums + i * scan_rows,
-                             threshold(visits[i].query));
-                settle(worker, threshold, sink);
-                std::swap(worker.pending, worker.fresh);
-            }
-            continue;
-        }
         blocks.scan(queries, n, at, n_blocks, sums, scan_rows, worker.scan);
         for (std::size_t i = 0; i < n; ++i) {
             const std::uint32_t query = visits[i].query;
@@ -153,8 +155,48 @@ void IvfIndex::Search::scan(Worker& worker, Slot list, const Worker::Visit* visi
             give(worker, entries, query, found, sink);
         }
     }
-    worker.scanned += n * entries.size();
-    worker.opened += n;
+}
+
+template <class Threshold, class Sink>
+void IvfIndex::Search::scan_first(Worker& worker, const Rows& rows, const Worker::Visit* visits,
+                                  std::size_t n, const std::byte* queries,
+                                  const Threshold& threshold, const Sink& sink) const {
+    const BlockCodes& blocks = index_.codes_.blocks();
+    const std::size_t n_blocks = (rows.n + BlockCodes::block_rows - 1) / BlockCodes::block_rows;
+    auto* const sums = worker.sums.as<std::int32_t>();
+    load_first(worker, rows.entries, rows.first, rows.n);
+    // All at once, while the blocks are near.
+    blocks.scan(
+        queries, n,
+        rows.entries.blocks.data() + rows.first / BlockCodes::block_rows * blocks.block_bytes(),
+        n_blocks, sums, scan_rows, worker.scan);
+    for (std::size_t i = 0; i < n; ++i) {
+        keep_first(worker, rows, visits[i], sums + i * scan_rows, threshold(visits[i].query));
+        settle(worker, threshold, sink);
+        std::swap(worker.pending, worker.fresh);
+    }
+}
+
+template <class Threshold, class Sink>
+void IvfIndex::Search::scan_heads(Worker& worker, const InvertedList& entries,
+                                  const Worker::Visit* visits, std::size_t n,
+                                  const Threshold& threshold, const Sink& sink) const {
+    const auto next_round = [&] {
+        settle(worker, threshold, sink);
+        if (worker.likely.n > 0) sift_likely(worker, threshold(worker.likely.visit.query));
+    };
+    for (std::size_t first = 0, rows = 0; first < entries.size(); first += rows) {
+        // Before there is a limit every row passes.
+        const bool limited = threshold(visits[0].query) < infinity;
+        rows = std::min(limited ? head_rows : scan_rows, entries.size() - first);
+        load_first(worker, entries, first, rows);
+        for (std::size_t i = 0; i < n; ++i) {
+            keep_likely(worker, {entries, first, rows}, i, visits[i], threshold(visits[i].query));
+            next_round();
+            std::swap(worker.likely, worker.fresh);
+        }
+    }
+    next_round();  // the next list has other heads
 }
 
 template <class Threshold, class Sink>

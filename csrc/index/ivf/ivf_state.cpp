@@ -82,7 +82,7 @@ std::unique_ptr<Index> IvfIndex::from_state(StateReader& in) {
     index->codes_.attach(*index->finder_);
     if (in.has("lists.limits"))  // files without them open all nprobe lists
         index->limits_ = in.values<float>("lists.limits", in.number("lists.limits_count", 1, 64));
-    index->lists_ = InvertedLists(k, index->codes_.blocks());
+    index->lists_ = InvertedLists(k, index->codes_);
     index->lists_.load(in, index->copies() * index->ids_map().size());
     index->of_[0] = in.column<Slot>("lists.of", slots);
     if (params.soar) index->of_[1] = in.column<Slot>("lists.second", slots);

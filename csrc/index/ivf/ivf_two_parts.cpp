@@ -1,117 +1,112 @@
-// Codes in two parts: first parts, or their heads alone, rule out most rows; the others are
-// completed a round later.
-#include <algorithm>
-#include <limits>
-
+// Codes in two parts: first parts rule out most rows, the others are completed a round later.
+// Behind heads there are two steps: a round later the first bits of what is left rule out most
+// again.
 #include "index/ivf/ivf_search.h"
 #include "kernels/prefetch.inl.h"
 
 namespace nearfield {
-namespace {
 
-constexpr std::size_t block_rows = BlockCodes::block_rows;
-// Heads are looked at in lists of so many rows: a short one is near the query, or in a cache.
-constexpr std::size_t least_rows = 4096;
-constexpr std::size_t most_pause = 63;  // rounds
-
-}  // namespace
-
-bool IvfIndex::Search::looks_at_heads(Worker& worker, const InvertedList& entries,
-                                      const Worker::Visit& visit, float limit) const {
-    if (!heads_ || entries.size() < least_rows) return false;
-    Worker::Heads& heads = worker.heads[visit.query];
-    if (heads.left > 0) --heads.left;
-    return heads.left == 0 && limit < std::numeric_limits<float>::infinity();
+void IvfIndex::Search::prepare_heads(Worker& worker, Slot list, const Worker::Visit* visits,
+                                     std::size_t n) const {
+    const float* const centroid = index_.finder_->centroid(list);
+    if (worker.heads.size() < n) worker.heads.resize(n);
+    for (std::size_t i = 0; i < n; ++i)
+        index_.codes_.prepare_head(worker.queries, visits[i].query,
+                                   {centroid, visits[i].base, visits[i].pull}, worker.head_scratch,
+                                   worker.heads[i]);
 }
 
-void IvfIndex::Search::select_first(Worker& worker, const Rows& rows, const std::byte* query,
-                                    const Worker::Visit& visit, std::int32_t* sums,
-                                    float limit) const {
-    const float* add = worker.add.data();
-    if (!index_.codes_.norms()) {
-        for (std::size_t j = 0; j < rows.n; ++j) worker.pulled[j] = -visit.pull * worker.add[j];
-        add = worker.pulled.data();
-    }
-    worker.fresh.list = &rows.entries;
-    worker.fresh.visit = visit;
-    worker.fresh.n = 0;
-    if (!rows.by_head) {
-        keep_first(worker, rows, sums, 0, rows.n, add, limit);
+void IvfIndex::Search::load_first(Worker& worker, const InvertedList& entries, std::size_t first,
+                                  std::size_t n) const {
+    load_factors(entries.first_scale, first, n, worker.scale);
+    if (!headed_) load_factors(entries.first_error, first, n, worker.error);
+    if (!headed_ || !index_.codes_.norms()) {
+        load_factors(entries.first_add, first, n, worker.add);
         return;
     }
-    const BlockCodes& blocks = index_.codes_.blocks();
-    const std::size_t bytes = blocks.block_bytes(),
-                      n_blocks = (rows.n + block_rows - 1) / block_rows;
-    const std::byte* const codes = rows.entries.blocks.data() + rows.first / block_rows * bytes;
-    const std::size_t n = select_blocks(worker, rows, query, visit, add, sums, limit);
-    Worker::Heads& heads = worker.heads[visit.query];
-    heads.pause = 2 * n > n_blocks ? std::min(2 * heads.pause + 1, most_pause) : heads.pause / 2;
-    heads.left = 2 * n > n_blocks ? heads.pause : 0;
-    worker.spared += (n_blocks - n) * (bytes - blocks.head_dims() / 8 * block_rows);
-    std::uint32_t chosen[scan_rows / block_rows];
-    std::copy_n(worker.places.data(), n, chosen);
-    for (std::size_t j = 0; j < n; j += 2) {  // the look-ups take two blocks at a time
-        const std::size_t two = std::min<std::size_t>(2, n - j);
-        const std::size_t apart = two == 2 ? chosen[j + 1] - chosen[j] : 0;
-        blocks.scan_first(query, {codes + chosen[j] * bytes, two, apart * bytes, false, false},
-                          sums);
-        for (std::size_t b = 0; b < two; ++b) {
-            const std::size_t begin = chosen[j + b] * block_rows;
-            keep_first(worker, rows, sums + b * block_rows, begin,
-                       std::min(begin + block_rows, rows.n), add, limit);
-        }
-    }
+    for (std::size_t j = 0; j < n; ++j) worker.add[j] = worker.scale[j] * worker.scale[j];
 }
 
-std::size_t IvfIndex::Search::select_blocks(Worker& worker, const Rows& rows,
-                                            const std::byte* query, const Worker::Visit& visit,
-                                            const float* add, std::int32_t* sums,
-                                            float limit) const {
-    const BlockCodes& blocks = index_.codes_.blocks();
-    const std::size_t bytes = blocks.block_bytes(),
-                      n_blocks = (rows.n + block_rows - 1) / block_rows;
-    blocks.scan_first(query,
-                      {rows.entries.blocks.data() + rows.first / block_rows * bytes, n_blocks,
-                       bytes, true, rows.ahead},
-                      sums);
-    const kernels::BoundRows factors{add, worker.scale.data(), worker.zeros.data()};
-    const std::size_t found = kernels::kernels().select_bound(
-        sums, rows.n, factors, index_.codes_.head_bound(worker.queries, visit.query, visit.base),
-        limit, worker.places.data(), worker.estimates.data());
-    std::size_t n = 0;
-    for (std::size_t j = 0; j < found; ++j) {
-        const auto block = static_cast<std::uint32_t>(worker.places[j] / block_rows);
-        if (n == 0 || worker.places[n - 1] != block) worker.places[n++] = block;
+std::size_t IvfIndex::Search::pass(Worker& worker, const Worker::Visit& visit, std::size_t n,
+                                   const std::int32_t* sums, const kernels::BoundQuery& bound,
+                                   float limit, std::uint32_t* places) const {
+    const float* add = worker.add.data();
+    if (!index_.codes_.norms()) {
+        for (std::size_t j = 0; j < n; ++j) worker.pulled[j] = -visit.pull * worker.add[j];
+        add = worker.pulled.data();
     }
-    return n;
+    const float* const error = headed_ ? nullptr : worker.error.data();
+    return kernels::kernels().select_bound(sums, n, {add, worker.scale.data(), error}, bound, limit,
+                                           places, worker.estimates.data());
 }
 
-void IvfIndex::Search::keep_first(Worker& worker, const Rows& rows, const std::int32_t* sums,
-                                  std::size_t begin, std::size_t end, const float* add,
-                                  float limit) const {
-    if (!worker.errors_loaded)
-        load_factors(rows.entries.first_error, rows.first, rows.n, worker.error);
-    worker.errors_loaded = true;
-    const ResidualCodes& codes = index_.codes_;
-    Worker::Pending& found = worker.fresh;
-    const Worker::Visit& visit = found.visit;
-    const BlockCodes::Terms& terms = worker.queries.terms[visit.query];
-    const kernels::BoundRows factors{add + begin, worker.scale.data() + begin,
-                                     worker.error.data() + begin};
-    const kernels::BoundQuery bound{
-        terms.shift, terms.unit, codes.reach(worker.queries, visit.query, visit.base), -visit.base};
-    const std::size_t more = kernels::kernels().select_bound(
-        sums, end - begin, factors, bound, limit, &found.places[found.n], worker.estimates.data());
-    const std::size_t bytes = codes.blocks().row_bytes();
-    const InvertedList& entries = rows.entries;
-    for (std::size_t j = found.n; j < found.n + more; ++j) {
-        found.sums[j] = sums[found.places[j]];
-        const std::size_t place = found.places[j] += static_cast<std::uint32_t>(rows.first + begin);
+void IvfIndex::Search::await(const Worker::Pending& found) const {
+    const InvertedList& entries = *found.list;
+    const std::size_t bytes = index_.codes_.blocks().row_bytes();
+    for (std::size_t j = 0; j < found.n; ++j) {
+        const std::size_t place = found.places[j];
         kernels::prefetch_range(entries.rows.data() + place * bytes, bytes);
         kernels::prefetch(&entries.add[place]);
         kernels::prefetch(&entries.scale[place]);
     }
-    found.n += more;
+}
+
+void IvfIndex::Search::keep_first(Worker& worker, const Rows& rows, const Worker::Visit& visit,
+                                  const std::int32_t* sums, float limit) const {
+    Worker::Pending& found = worker.fresh;
+    found.list = &rows.entries;
+    found.visit = visit;
+    found.n = pass(worker, visit, rows.n, sums,
+                   index_.codes_.first_bound(worker.queries, visit.query, visit.base), limit,
+                   found.places.data());
+    for (std::size_t j = 0; j < found.n; ++j) {
+        found.sums[j] = sums[found.places[j]];
+        found.places[j] += static_cast<std::uint32_t>(rows.first);
+    }
+    await(found);
+}
+
+void IvfIndex::Search::keep_likely(Worker& worker, const Rows& rows, std::size_t i,
+                                   const Worker::Visit& visit, float limit) const {
+    const HeadCodes& heads = headed_->heads();
+    const ResidualCodes::HeadQuery& query = worker.heads[i];
+    auto* const sums = worker.sums.as<std::int32_t>();
+    heads.scan(
+        query.tables.data(),
+        rows.entries.blocks.data() + rows.first / BlockCodes::block_rows * heads.block_bytes(),
+        (rows.n + BlockCodes::block_rows - 1) / BlockCodes::block_rows, i == 0, sums);
+    Worker::Pending& found = worker.fresh;
+    found.list = &rows.entries;
+    found.visit = visit;
+    found.head = i;
+    found.n = pass(worker, visit, rows.n, sums, query.head, limit, found.places.data());
+    const std::size_t bytes = headed_->row_bytes();
+    for (std::size_t j = 0; j < found.n; ++j) {
+        const std::size_t place = found.places[j] + rows.first;
+        found.scale[j] = worker.scale[found.places[j]];
+        found.add[j] = worker.add[found.places[j]];
+        found.places[j] = static_cast<std::uint32_t>(place);
+        kernels::prefetch_range(rows.entries.rows.data() + place * bytes, headed_->first_bytes());
+    }
+}
+
+void IvfIndex::Search::sift_likely(Worker& worker, float limit) const {
+    Worker::Pending& likely = worker.likely;
+    Worker::Pending& found = worker.pending;
+    found.list = likely.list;
+    found.visit = likely.visit;
+    const ResidualCodes::HeadQuery& query = worker.heads[likely.head];
+    headed_->sum_first(query.ints.data(), likely.list->rows.data(), likely.places.data(), likely.n,
+                       likely.sums.data());
+    std::swap(worker.add, likely.add);
+    std::swap(worker.scale, likely.scale);
+    found.n = pass(worker, likely.visit, likely.n, likely.sums.data(), query.first, limit,
+                   found.places.data());
+    std::swap(worker.add, likely.add);
+    std::swap(worker.scale, likely.scale);
+    for (std::size_t j = 0; j < found.n; ++j) found.places[j] = likely.places[found.places[j]];
+    likely.n = 0;
+    await(found);
 }
 
 std::size_t IvfIndex::Search::complete(Worker& worker, float limit) const {
@@ -126,11 +121,11 @@ std::size_t IvfIndex::Search::complete(Worker& worker, float limit) const {
     worker.completed += pending.n;
     for (std::size_t j = 0; j < pending.n; ++j) {
         worker.halves[j] = entries.add[pending.places[j]];
-        worker.halves[scan_rows + j] = entries.scale[pending.places[j]];
+        worker.halves[head_rows + j] = entries.scale[pending.places[j]];
     }
     const auto convert = kernels::kernels().from_f16;
     convert(worker.halves.data(), pending.n, worker.pulled.data());
-    convert(worker.halves.data() + scan_rows, pending.n, worker.estimates.data());
+    convert(worker.halves.data() + head_rows, pending.n, worker.estimates.data());
     const float pull = codes.norms() ? 1.0f : -visit.pull;
     std::size_t found = 0;
     for (std::size_t j = 0; j < pending.n; ++j) {

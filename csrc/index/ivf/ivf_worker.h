@@ -12,6 +12,8 @@ namespace nearfield {
 
 /// Rows scanned at a time: the sums of many queries with them stay in the second-level cache.
 inline constexpr std::size_t scan_rows = 256;
+/// The same of heads, of which a row has few bytes.
+inline constexpr std::size_t head_rows = 1024;
 /// Of the queries that meet in a list, so many are multiplied at a time.
 inline constexpr std::size_t queries_a_tile = 64;
 
@@ -26,12 +28,6 @@ struct IvfIndex::Worker {
         float base, pull;
     };
 
-    /// Whether a query looks at heads of first parts: where they rule out too little, it does
-    /// without for a while, each time longer.
-    struct Heads {
-        std::size_t pause = 0, left = 0;
-    };
-
     /// Rows of a list that a query's first parts let through; their second parts are on their way
     /// from memory while the next rows are scanned.
     struct Pending {
@@ -40,12 +36,14 @@ struct IvfIndex::Worker {
         std::size_t n = 0;
         std::vector<std::uint32_t> places;  // in the list
         std::vector<std::int32_t> sums;     // of the first parts
+        std::vector<float> add, scale;      // factors of heads
+        std::size_t head = 0;               // whose place among the visits
     };
 
     std::unique_ptr<Scorer> scorer;
-    Pending pending, fresh;
-    std::vector<Heads> heads;  // a query each
-    bool by_head[queries_a_tile] = {}, errors_loaded = false;
+    Pending pending, fresh, likely;  // likely: by heads; their first bits are on their way
+    std::vector<ResidualCodes::HeadQuery> heads;  // a visit each
+    ResidualCodes::HeadScratch head_scratch;
     ResidualCodes::Queries queries;
     ListFinder::Scratch ranking;
     BlockCodes::Scratch scan;
@@ -63,7 +61,7 @@ struct IvfIndex::Worker {
     std::vector<float> distances;
     std::vector<Neighbor> found;
     SlotSet met;
-    std::uint64_t scanned = 0, completed = 0, measured = 0, opened = 0, spared = 0;
+    std::uint64_t scanned = 0, completed = 0, measured = 0, opened = 0;
 };
 
 }  // namespace nearfield

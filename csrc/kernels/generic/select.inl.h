@@ -31,54 +31,49 @@ std::size_t select_below(const float* values, std::size_t n, float threshold, st
     return kept;
 }
 
-/// The four inputs of one register of bounds.
-template <class F>
-struct BoundInputs {
-    F dot, add, scale, error;
-};
-
-template <class F>
-struct BoundFormula {
-    F minus_a, b, c;
-    [[gnu::always_inline]] F operator()(const BoundInputs<F>& x) const {
-        return fma(x.scale, x.dot * minus_a, x.add) - fma(x.error, b, c);
+/// select_bound() where rows have errors and bounds are wanted, or neither.
+template <class F, bool errors>
+std::size_t select_bound_of(const std::int32_t* dots, std::size_t n, const BoundRows& rows,
+                            const BoundQuery& query, float threshold, std::uint32_t* out,
+                            float* bounds) {
+    const F minus_a = F::broadcast(-query.a), b = F::broadcast(query.b), c = F::broadcast(query.c),
+            limit = F::broadcast(threshold);
+    const auto bytes = [](const float* values) { return reinterpret_cast<const Byte*>(values); };
+    // In registers, though what is written might lie where `rows` and `query` do.
+    const float *const add = rows.add, *const scale = rows.scale, *const error = rows.error;
+    const std::int32_t shift = query.shift;
+    std::size_t kept = 0;
+    /// `load` takes a register from i on.
+    const auto keep = [&](F dot, unsigned valid, std::size_t i, const auto& load) {
+        const F estimate = fma(load(scale), dot * minus_a, load(add));
+        F off = c;
+        if constexpr (errors) off = fma(load(error), b, c);
+        const F bound = estimate - off;
+        const unsigned mask = at_most(bound, limit) & valid;
+        if (mask == 0) return;
+        F::append_indices(mask, static_cast<std::uint32_t>(i), out + kept);
+        if constexpr (errors) F::append(mask, bound, bounds + kept);
+        kept += static_cast<std::size_t>(__builtin_popcount(mask));
+    };
+    std::size_t i = 0;
+    for (; i + F::lanes <= n; i += F::lanes)
+        keep(F::from_int(dots, i, shift), ~0u, i,
+             [&](const float* v) { return F::template load<Scalar::f32>(bytes(v), i); });
+    if (i < n) {
+        const std::size_t left = n - i;
+        keep(F::from_int_first(dots, i, left, shift), first_bits(left), i, [&](const float* v) {
+            return F::template load_first<Scalar::f32>(bytes(v), i, left);
+        });
     }
-};
+    return kept;
+}
 
 template <class F>
 std::size_t select_bound(const std::int32_t* dots, std::size_t n, const BoundRows& rows,
                          const BoundQuery& query, float threshold, std::uint32_t* out,
                          float* bounds) {
-    const BoundFormula<F> formula{F::broadcast(-query.a), F::broadcast(query.b),
-                                  F::broadcast(query.c)};
-    const F limit = F::broadcast(threshold);
-    const auto bytes = [](const float* values) { return reinterpret_cast<const Byte*>(values); };
-    std::size_t kept = 0;
-    const auto keep = [&](F bound, unsigned valid, std::size_t i) {
-        const unsigned mask = at_most(bound, limit) & valid;
-        if (mask == 0) return;
-        F::append_indices(mask, static_cast<std::uint32_t>(i), out + kept);
-        F::append(mask, bound, bounds + kept);
-        kept += static_cast<std::size_t>(__builtin_popcount(mask));
-    };
-    std::size_t i = 0;
-    for (; i + F::lanes <= n; i += F::lanes) {
-        const auto load = [&](const float* v) {
-            return F::template load<Scalar::f32>(bytes(v), i);
-        };
-        const F dot = F::from_int(dots, i, query.shift);
-        keep(formula({dot, load(rows.add), load(rows.scale), load(rows.error)}), ~0u, i);
-    }
-    if (i < n) {
-        const std::size_t left = n - i;
-        const auto load = [&](const float* v) {
-            return F::template load_first<Scalar::f32>(bytes(v), i, left);
-        };
-        const F dot = F::from_int_first(dots, i, left, query.shift);
-        keep(formula({dot, load(rows.add), load(rows.scale), load(rows.error)}), first_bits(left),
-             i);
-    }
-    return kept;
+    return (rows.error ? select_bound_of<F, true>
+                       : select_bound_of<F, false>)(dots, n, rows, query, threshold, out, bounds);
 }
 
 /// Marks beyond n in the last word say nothing.

@@ -45,18 +45,32 @@ template <int n>
                                 _mm512_add_epi16(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8)));
 }
 
-/// Adds them to 64 int32.
+/// Where the words of rows 2 i and 2 i + 1 lie: at i of one register and at i of another.
+struct Places {
+    alignas(64) std::uint16_t of[64];
+};
+constexpr Places places_of_rows() {
+    Places places{};
+    for (int row = 0; row < 64; ++row)
+        places.of[row] = static_cast<std::uint16_t>(row / 2 + (row % 2 ? 32 : 0));
+    return places;
+}
+constexpr Places places = places_of_rows();
+
+/// Writes them as 64 int32, or adds them to these.
+template <bool to_sums>
 [[gnu::always_inline]] inline void flush(const ByteSums& sums, std::int32_t* out) {
     const __m512i even = _mm512_sub_epi16(sums.words, _mm512_slli_epi16(sums.odd, 8));
-    const __m512i low = _mm512_unpacklo_epi16(even, sums.odd),
-                  high = _mm512_unpackhi_epi16(even, sums.odd);
-    unrolled<4>([&](auto i) {
-        constexpr int quarter = decltype(i)::value;
-        const __m256i rows = _mm256_set_m128i(_mm512_extracti32x4_epi32(high, quarter),
-                                              _mm512_extracti32x4_epi32(low, quarter));
-        std::int32_t* const at = out + 16 * i;
-        _mm512_storeu_si512(at,
-                            _mm512_add_epi32(_mm512_loadu_si512(at), _mm512_cvtepu16_epi32(rows)));
+    unrolled<2>([&](auto half) {
+        const __m512i rows =
+            _mm512_permutex2var_epi16(even, _mm512_load_si512(places.of + 32 * half), sums.odd);
+        unrolled<2>([&](auto i) {
+            constexpr int which = decltype(i)::value;
+            std::int32_t* const at = out + 32 * half + 16 * i;
+            __m512i values = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(rows, which));
+            if constexpr (to_sums) values = _mm512_add_epi32(_mm512_loadu_si512(at), values);
+            _mm512_storeu_si512(at, values);
+        });
     });
 }
 
@@ -70,7 +84,6 @@ template <bool ahead>
                                               std::size_t bytes, std::size_t stride,
                                               std::int32_t* sums) {
     const std::size_t steps = bytes / 3, left = bytes % 3;
-    __builtin_memset(sums, 0, 2 * lookup_rows * sizeof(*sums));
     ByteSums found{_mm512_setzero_si512(), _mm512_setzero_si512()};
     const auto step = [&](std::size_t s, auto n) {
         __m512i entries[4];
@@ -86,13 +99,19 @@ template <bool ahead>
     for (std::size_t s = 0; s < steps; ++s) {
         step(s, Constant<3>{});
         if ((s + 1) % most_steps == 0) {
-            flush(found, sums);
+            if (s + 1 == most_steps)
+                flush<false>(found, sums);
+            else
+                flush<true>(found, sums);
             found = {_mm512_setzero_si512(), _mm512_setzero_si512()};
         }
     }
     if (left == 1) step(steps, Constant<1>{});
     if (left == 2) step(steps, Constant<2>{});
-    flush(found, sums);
+    if (steps < most_steps)
+        flush<false>(found, sums);
+    else
+        flush<true>(found, sums);
 }
 
 template <bool ahead>

@@ -36,35 +36,3 @@ def test_first_bits_rule_out_hardly_any_row_that_whole_codes_would_rank_first(
     reach = scale * (1 if metric == "cosine" else np.linalg.norm(queries, axis=1).mean() + norms)
     assert np.sqrt((off**2).mean()) < (0.5 if bits == 3 else 0.14) * reach / np.sqrt(dim)
     assert abs(off.mean()) < 0.2 * reach / np.sqrt(dim)
-
-
-def clustered(rng, n, dim, n_clusters):
-    centres = np.random.default_rng(0).standard_normal((400, dim))
-    noise = 0.4 * rng.standard_normal((n, dim))
-    return (centres[np.sort(rng.integers(0, n_clusters, n))] + noise).astype(np.float32)
-
-
-@pytest.mark.parametrize("metric", ["l2", "cosine", "dot"])
-@pytest.mark.parametrize("bits", [3, 5])
-@pytest.mark.parametrize("dim", [200, 384])
-def test_heads_of_first_bits_spare_most_of_a_long_list_and_lose_nothing(metric, bits, dim, rng):
-    vectors, queries = clustered(rng, 20_000, dim, 400), clustered(rng, 40, dim, 60)
-
-    def made(rows):
-        index = nf.IVFPQ(dim, metric, 1, bits=bits, rerank=None)
-        index.train(vectors[:2000])
-        index.add(rows)
-        return index
-
-    index = made(vectors)  # the nearest come early, so the others can be ruled out
-    pieces = np.split(vectors, 5)  # in lists this short every first bit is summed
-    found = [made(rows).search(queries, k=10) for rows in pieces]
-    ids = np.hstack([part.ids + 4000 * i for i, part in enumerate(found)])
-    order = np.argsort(np.hstack([part.distances for part in found]), axis=1, kind="stable")
-    expected = np.take_along_axis(ids, order[:, :10], axis=1)
-    for got in (index.search(queries, k=10).ids, [index.search(q, k=10).ids for q in queries]):
-        same = [len(np.intersect1d(a, b)) for a, b in zip(expected, np.vstack(got), strict=True)]
-        assert np.mean(same) > 9.8
-    bytes_of_first_bits = 20_000 * -(-dim // 16) * 2
-    if metric != "dot":
-        assert index.count_work(queries, 10)["bytes"] < 0.7 * bytes_of_first_bits
