@@ -254,6 +254,7 @@ LinkTable BulkBuild::refine(const Source& source, const std::vector<Slot>& order
                              const auto at = static_cast<Slot>(node);
                              const std::uint32_t* const own = graph_.row(at);
                              nodes.insert(nodes.end(), own, own + graph_.count(at));
+                             pruner.keep_nearest(at, nodes, Candidates::most - marks_a_node);
                              for (std::size_t i = 0; i < marks_a_node; ++i)
                                  nodes.push_back(spread[far[(node - begin) * marks_a_node + i]]);
                              refined.put(node, pruner.run(at, nodes));

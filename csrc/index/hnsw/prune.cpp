@@ -121,8 +121,7 @@ void robust_prune(const Candidates& candidates, const PruneRule& rule, const Pai
     for (std::size_t i = 0; i < taken; ++i) chosen.links[i] = candidates.node(places[i]);
 }
 
-const Chosen& TilePruner::run(Slot node, std::vector<Slot>& nodes) {
-    distinct_.run(nodes, node);
+void TilePruner::measure(Slot node, const std::vector<Slot>& nodes) {
     const std::size_t dim = rows_.dim(), n = nodes.size();
     dots_.resize(n);
     distances_.resize(n);
@@ -132,7 +131,22 @@ const Chosen& TilePruner::run(Slot node, std::vector<Slot>& nodes) {
     for (std::size_t i = 0; i < n; ++i)
         distances_[i] = rows_.term(node) + rows_.term(nodes[i]) -
                         2 * static_cast<float>(dots_[i] - rows_.excess(node));
-    return run(node, nodes.data(), distances_.data(), n);
+}
+
+void TilePruner::keep_nearest(Slot node, std::vector<Slot>& nodes, std::size_t n) {
+    if (nodes.size() <= n) return;
+    measure(node, nodes);
+    many_.resize(nodes.size());
+    for (std::size_t i = 0; i < nodes.size(); ++i) many_[i] = {distances_[i], nodes[i] - node};
+    std::nth_element(many_.begin(), many_.begin() + static_cast<std::ptrdiff_t>(n), many_.end());
+    nodes.resize(n);
+    for (std::size_t i = 0; i < n; ++i) nodes[i] = many_[i].slot + node;
+}
+
+const Chosen& TilePruner::run(Slot node, std::vector<Slot>& nodes) {
+    distinct_.run(nodes, node);
+    measure(node, nodes);
+    return run(node, nodes.data(), distances_.data(), nodes.size());
 }
 
 const Chosen& TilePruner::run(Slot node, const Slot* nodes, const float* distances,

@@ -104,10 +104,15 @@ class TilePruner {
     TilePruner(const IntRows& rows, const PruneRule& rule) : rows_(rows), rule_(rule) {}
     /// `nodes` may repeat and hold the node itself.
     const Chosen& run(Slot node, std::vector<Slot>& nodes);
+    /// Leaves the nearest n of nodes, in any order.
+    void keep_nearest(Slot node, std::vector<Slot>& nodes, std::size_t n);
     /// Of nodes[0, n), all different, at these distances.
     const Chosen& run(Slot node, const Slot* nodes, const float* distances, std::size_t n);
 
   private:
+    /// To distances_.
+    void measure(Slot node, const std::vector<Slot>& nodes);
+
     const IntRows& rows_;
     PruneRule rule_;
     TileScratch scratch_;
@@ -115,6 +120,7 @@ class TilePruner {
     Candidates candidates_;
     std::vector<std::int32_t> dots_;
     std::vector<float> distances_;
+    std::vector<Neighbor> many_;
     Chosen chosen_;
 };
 
