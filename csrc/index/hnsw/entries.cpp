@@ -96,17 +96,16 @@ bool add_entries(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
 /// all are asked again until next to none is missed. Where entries hardly help, walks only went
 /// astray, as one in 80 does at M = 8 (README.md).
 bool cover_nodes(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
-    std::vector<std::size_t> missed_in;
+    std::size_t first = 0;
     for (std::size_t round = 0; round < most_rounds; ++round) {
         const std::vector<Slot> left = missed(graph, nodes, run);
-        missed_in.push_back(left.size());
-        if (round >= trial_rounds && 8 * left.size() > 7 * missed_in[round - trial_rounds])
-            return false;
+        if (round == 0) first = left.size();
+        if (round >= trial_rounds && 8 * left.size() > 7 * first) return false;
         if (left.empty() || !add_entries(graph, left, run) ||
             left.size() * few_one_in < nodes.size())
             break;
     }
-    return missed_in[0] * many_one_in >= nodes.size();
+    return first * many_one_in >= nodes.size();
 }
 
 }  // namespace
