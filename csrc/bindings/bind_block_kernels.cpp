@@ -1,5 +1,4 @@
 // The kernels that scan codes in panels and blocks, for tests: private, `_core.kernels`.
-#include <algorithm>
 #include <string>
 
 #include "bindings/bindings.h"
@@ -47,36 +46,33 @@ Array<std::uint8_t> panel_unpack(const std::string& layer, int bits,
     return out;
 }
 
-/// `tables` (2 pairs, 16), `blocks` (n, at least pairs * 32).
+/// `tables` (2 pairs, 16), `blocks` (n, pairs * 32).
 Array<std::int32_t> lookup_sums(const std::string& layer, const Array<std::uint8_t>& tables,
                                 const Array<std::uint8_t>& blocks) {
     const auto pairs = static_cast<std::size_t>(tables.shape(0)) / 2;
     require(tables.ndim() == 2 && tables.shape(1) == 16 && blocks.ndim() == 2 && pairs % 2 == 0 &&
-                static_cast<std::size_t>(blocks.shape(1)) >= pairs * kernels::lookup_rows,
-            "tables must have an even number of pairs, blocks as many at least");
+                static_cast<std::size_t>(blocks.shape(1)) == pairs * kernels::lookup_rows,
+            "tables must have an even number of pairs, blocks as many");
     const auto n = static_cast<std::size_t>(blocks.shape(0));
     Array<std::int32_t> sums(static_cast<py::ssize_t>(n * kernels::lookup_rows));
     kernels::kernels_up_to(layer.c_str())
-        .lookup_sums(tables.data(), blocks.data(), n, pairs,
-                     static_cast<std::size_t>(blocks.shape(1)), sums.mutable_data());
+        .lookup_sums(tables.data(), blocks.data(), n, pairs, sums.mutable_data());
     return sums;
 }
 
-/// `tables` (4 steps, 64), `blocks` (n, bytes * 32), of which the first 3 steps count. None where
-/// the layer has no such look-ups.
+/// `tables` (4 steps, 64), `blocks` (n, bytes * 32), of at most 3 steps bytes. None where the layer
+/// has no such look-ups.
 py::object lookup6_sums(const std::string& layer, const Array<std::uint8_t>& tables,
                         const Array<std::uint8_t>& blocks, bool ahead) {
     const auto sum = kernels::kernels_up_to(layer.c_str()).lookup6_sums;
     if (sum == nullptr) return py::none();
     const auto n = static_cast<std::size_t>(blocks.shape(0));
-    const auto stride = static_cast<std::size_t>(blocks.shape(1));
-    const auto most = static_cast<std::size_t>(tables.shape(0)) / 4 * 3;
-    const std::size_t bytes = std::min(stride / kernels::lookup_rows, most);
+    const std::size_t bytes = static_cast<std::size_t>(blocks.shape(1)) / kernels::lookup_rows;
     require(tables.ndim() == 2 && tables.shape(1) == 64 && blocks.ndim() == 2 &&
-                tables.shape(0) % 4 == 0 && most < bytes + 3,
+                static_cast<std::size_t>(tables.shape(0)) == (bytes + 2) / 3 * 4,
             "tables must be four for every three bytes");
     Array<std::int32_t> sums(static_cast<py::ssize_t>(n * kernels::lookup_rows));
-    sum(tables.data(), blocks.data(), n, bytes, stride, ahead, sums.mutable_data());
+    sum(tables.data(), blocks.data(), n, bytes, ahead, sums.mutable_data());
     return sums;
 }
 

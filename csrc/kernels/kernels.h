@@ -89,9 +89,9 @@ constexpr std::size_t bits_index(int bits) {
 
 /// Sums of table entries, blocks of 32 rows: sums[32 i + r] = sum over m of tables[16 m + c], c the
 /// m-th code of row r of block i. Byte 32 g + r of a block holds codes 2 g (lowest bits) and 2 g +
-/// 1 of row r. `pairs` is even; blocks lie `stride` bytes apart.
+/// 1 of row r. `pairs` is even.
 using LookupSumsFn = void (*)(const std::uint8_t* tables, const std::uint8_t* blocks, std::size_t n,
-                              std::size_t pairs, std::size_t stride, std::int32_t* sums);
+                              std::size_t pairs, std::int32_t* sums);
 inline constexpr std::size_t lookup_rows = 32;
 /// The same of codes of one bit, by six of them: byte 32 g + r of a block holds values 8 g ... 8 g
 /// + 7 of row r, and tables have 64 entries of at most 127. Table 4 t + i is looked up by the lower
@@ -99,8 +99,7 @@ inline constexpr std::size_t lookup_rows = 32;
 /// (lowest), 3 t + 1 and 3 t + 2. Bytes beyond the last count as zero. `ahead` asks memory for the
 /// blocks that follow these.
 using Lookup6SumsFn = void (*)(const std::uint8_t* tables, const std::uint8_t* blocks,
-                               std::size_t n, std::size_t bytes, std::size_t stride, bool ahead,
-                               std::int32_t* sums);
+                               std::size_t n, std::size_t bytes, bool ahead, std::int32_t* sums);
 
 /// Indices i with values[i] < threshold, ascending; returns how many. NaN is never below.
 using SelectFn = std::size_t (*)(const float* values, std::size_t n, float threshold,

@@ -81,14 +81,6 @@ class BlockCodes {
     virtual void scan(const std::byte* queries, std::size_t m, const std::byte* blocks,
                       std::size_t n, std::int32_t* sums, std::size_t stride,
                       Scratch& scratch) const = 0;
-    /// Of first parts, for one query: sums[32 i + row] for n blocks that lie `stride` bytes apart.
-    /// `ahead` asks memory for those that follow.
-    struct FirstParts {
-        const std::byte* blocks;
-        std::size_t n, stride;
-        bool ahead;
-    };
-    virtual void scan_first(const std::byte*, const FirstParts&, std::int32_t*) const {}
     /// products[i]: about q . y for the whole code of row places[i], i < n, where first[i] is what
     /// scan() gave for it.
     virtual void complete(const std::byte*, const Terms&, const std::byte*, const std::uint32_t*,

@@ -64,7 +64,7 @@ class HeadCodes {
     /// sums[32 i + row] for n blocks; `ahead` asks memory for those that follow.
     void scan(const std::byte* query, const std::byte* blocks, std::size_t n, bool ahead,
               std::int32_t* sums) const {
-        signs_->scan_first(query, {blocks, n, block_bytes(), ahead}, sums);
+        signs_->sum_blocks(query, blocks, n, ahead, sums);
     }
 
   private:

@@ -83,7 +83,7 @@ void ProductCodes::scan(const std::byte* queries, std::size_t m, const std::byte
     for (std::size_t i = 0; i < m; ++i, queries += query_bytes(), sums += stride) {
         if (nibbles()) {
             kernels::kernels().lookup_sums(reinterpret_cast<const std::uint8_t*>(queries), codes, n,
-                                           pairs_bytes(), block_bytes(), sums);
+                                           pairs_bytes(), sums);
             continue;
         }
         const auto* const table = reinterpret_cast<const std::uint16_t*>(queries);

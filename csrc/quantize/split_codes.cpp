@@ -130,19 +130,18 @@ BlockCodes::Terms SplitCodes::prepare(const Query& query, std::byte* out) const 
 void SplitCodes::scan(const std::byte* queries, std::size_t m, const std::byte* blocks,
                       std::size_t n, std::int32_t* sums, std::size_t stride, Scratch&) const {
     for (std::size_t i = 0; i < m; ++i)  // those after the first find the blocks in a cache
-        scan_first(queries + i * query_bytes(), {blocks, n, block_bytes(), i == 0},
-                   sums + i * stride);
+        sum_blocks(queries + i * query_bytes(), blocks, n, i == 0, sums + i * stride);
 }
 
-void SplitCodes::scan_first(const std::byte* query, const FirstParts& parts,
-                            std::int32_t* sums) const {
+void SplitCodes::sum_blocks(const std::byte* query, const std::byte* blocks, std::size_t n,
+                            bool ahead, std::int32_t* sums) const {
     const kernels::Kernels& table = kernels::kernels();
     const auto* const tables = reinterpret_cast<const std::uint8_t*>(query);
-    const auto* const codes = reinterpret_cast<const std::uint8_t*>(parts.blocks);
+    const auto* const codes = reinterpret_cast<const std::uint8_t*>(blocks);
     if (six_)
-        table.lookup6_sums(tables, codes, parts.n, pairs_, parts.stride, parts.ahead, sums);
+        table.lookup6_sums(tables, codes, n, pairs_, ahead, sums);
     else
-        table.lookup_sums(tables, codes, parts.n, pairs_, parts.stride, sums);
+        table.lookup_sums(tables, codes, n, pairs_, sums);
 }
 
 void SplitCodes::complete(const std::byte* query, const Terms& terms, const std::byte* rows,

@@ -33,8 +33,9 @@ class SplitCodes final : public BlockCodes {
     Terms prepare(const Query& query, std::byte* out) const override;
     void scan(const std::byte* queries, std::size_t m, const std::byte* blocks, std::size_t n,
               std::int32_t* sums, std::size_t stride, Scratch& scratch) const override;
-    void scan_first(const std::byte* query, const FirstParts& parts,
-                    std::int32_t* sums) const override;
+    /// The same for one query; `ahead` asks memory for the blocks that follow.
+    void sum_blocks(const std::byte* query, const std::byte* blocks, std::size_t n, bool ahead,
+                    std::int32_t* sums) const;
     void complete(const std::byte* query, const Terms& terms, const std::byte* rows,
                   const std::uint32_t* places, std::size_t n, const std::int32_t* first,
                   Scratch& scratch, float* products) const override;

@@ -112,22 +112,3 @@ def test_lookups_by_six_bits_agree_with_integers(layer, n_bytes, largest, rng):
             got = kernels.lookup6_sums(layer, tables, blocks, ahead)
             if got is not None:  # the layer has other look-ups
                 np.testing.assert_array_equal(got, expected[: 32 * n_blocks])
-
-
-@pytest.mark.parametrize("n_blocks", [1, 2, 7, 16])
-@pytest.mark.parametrize("n_bytes", [12, 24, 48])
-def test_lookups_of_the_first_bytes_of_longer_blocks_leave_the_rest_aside(
-    layer, n_bytes, n_blocks, rng
-):
-    blocks = rng.integers(0, 256, (n_blocks, 32 * 50)).astype(np.uint8)
-    heads = np.ascontiguousarray(blocks[:, : 32 * n_bytes])
-    tables = rng.integers(0, 256, (2 * n_bytes, 16)).astype(np.uint8)
-    np.testing.assert_array_equal(
-        kernels.lookup_sums(layer, tables, blocks), kernels.lookup_sums(layer, tables, heads)
-    )
-    tables = rng.integers(0, 128, (4 * n_bytes // 3, 64)).astype(np.uint8)
-    for ahead in (False, True):
-        np.testing.assert_array_equal(
-            kernels.lookup6_sums(layer, tables, blocks, ahead),
-            kernels.lookup6_sums(layer, tables, heads, ahead),
-        )
