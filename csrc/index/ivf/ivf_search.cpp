@@ -292,13 +292,16 @@ void IvfIndex::Search::run_listed(Worker& worker, const MatrixView& queries, Nei
 }
 
 void IvfIndex::Search::report(Worker& worker) const {
+    const BlockCodes& blocks = index_.codes_.blocks();
+    // What begins a row has been read by the time that it is completed.
+    const std::size_t first_bytes = headed_ ? headed_->first_bytes() : 0;
     if (counters_)
-        counters_->add(
-            worker.scanned + worker.measured, worker.measured, worker.opened,
-            worker.scanned * index_.codes_.blocks().block_bytes() / BlockCodes::block_rows +
-                worker.completed * index_.codes_.blocks().row_bytes() +
-                worker.measured * index_.vectors_.stride());
-    worker.scanned = worker.completed = worker.measured = worker.opened = 0;
+        counters_->add(worker.scanned + worker.measured, worker.measured, worker.opened,
+                       worker.scanned * blocks.block_bytes() / BlockCodes::block_rows +
+                           worker.sifted * first_bytes +
+                           worker.completed * (blocks.row_bytes() - first_bytes) +
+                           worker.measured * index_.vectors_.stride());
+    worker.scanned = worker.sifted = worker.completed = worker.measured = worker.opened = 0;
 }
 
 void IvfIndex::search_rows(const MatrixView& queries, const SearchParams& params,

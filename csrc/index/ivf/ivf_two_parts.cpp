@@ -96,6 +96,7 @@ void IvfIndex::Search::sift_likely(Worker& worker, float limit) const {
     found.list = likely.list;
     found.visit = likely.visit;
     const ResidualCodes::HeadQuery& query = worker.heads[likely.head];
+    worker.sifted += likely.n;
     headed_->sum_first(query.ints.data(), likely.list->rows.data(), likely.places.data(), likely.n,
                        likely.sums.data());
     std::swap(worker.add, likely.add);

@@ -61,7 +61,8 @@ struct IvfIndex::Worker {
     std::vector<float> distances;
     std::vector<Neighbor> found;
     SlotSet met;
-    std::uint64_t scanned = 0, completed = 0, measured = 0, opened = 0;
+    // Entries scanned, let through by heads, completed; vectors measured; lists.
+    std::uint64_t scanned = 0, sifted = 0, completed = 0, measured = 0, opened = 0;
 };
 
 }  // namespace nearfield

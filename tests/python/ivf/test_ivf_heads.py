@@ -129,12 +129,32 @@ def test_filters_and_radii_hold_behind_heads(rng):
     assert len(found.ids) > 0.97 * (exact <= radius).sum()
 
 
+def away_from(n, dim, rng):
+    """Queries in directions in which shaped vectors hardly vary."""
+    turn = np.linalg.qr(np.random.default_rng(7).standard_normal((dim, dim)))[0]
+    weights = (np.arange(dim) >= 0.6 * dim).astype(float)
+    return ((rng.standard_normal((n, dim)) * weights) @ turn).astype(np.float32)
+
+
+def test_first_bits_that_rule_a_row_out_are_counted_among_the_bytes_read(rng, tmp_path):
+    dim = 384
+    index = made(shaped(rng, N, dim), "dot")
+    assert has_heads(index, tmp_path / "a.nf")
+    parts = {part.name: part for part in nf.persistence.file_info(tmp_path / "a.nf").sections}
+    head, first, rest = parts["codes.matrix"].elements // dim // 8, 512 // 8, dim * 4 // 8
+    # Heads say nothing about these, so first bits of all rows are read.
+    for query in away_from(5, dim, rng):
+        completed, beyond = divmod(
+            index.count_work(query, k=10)["bytes"] - N * (head + first), rest
+        )
+        assert beyond == 0
+        assert 256 < completed < N
+    assert index.count_work(query, k=N)["bytes"] == N * (head + first + rest)
+
+
 def test_queries_outside_the_principal_directions_lose_nothing(rng):
     dim = 200
-    turn = np.linalg.qr(np.random.default_rng(7).standard_normal((dim, dim)))[0]
-    vectors = shaped(rng, N, dim)
-    weights = (np.arange(dim) >= 120).astype(float)  # where vectors hardly vary
-    queries = ((rng.standard_normal((20, dim)) * weights) @ turn).astype(np.float32)
+    vectors, queries = shaped(rng, N, dim), away_from(20, dim, rng)
     index = made(vectors, "dot")
     every = index.search(queries, k=N)
     assert common(every.ids[:, :10], index.search(queries, k=10).ids) > 8.5
