@@ -47,9 +47,9 @@ HeadCodes::Terms HeadCodes::prepare(const float* query, float length, Scratch& s
                                     std::byte* out) const {
     scratch.values.resize(dims());
     projection_.apply(query, scratch.projection, scratch.values.data());
-    const std::vector<std::int8_t> no_rest(dims(), 0);
+    scratch.no_rest.resize(dims());
     const BlockCodes::Terms terms =
-        signs_->prepare({scratch.values.data(), no_rest.data(), 0, 0}, out);
+        signs_->prepare({scratch.values.data(), scratch.no_rest.data(), 0, 0}, out);
     double norm2 = 0;
     for (const float value : scratch.values) norm2 += static_cast<double>(value) * value;
     const auto share = static_cast<double>(dims()) / static_cast<double>(dim_);

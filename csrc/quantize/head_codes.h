@@ -41,6 +41,7 @@ class HeadCodes {
     struct Scratch {
         Projection::Scratch projection;
         std::vector<float> values;
+        std::vector<std::int8_t> no_rest;  // zeros, for what codes of two parts would add
     };
     /// Bytes of a code before it is packed, and of a block of 32 rows; 0 where there are none.
     std::size_t code_size() const { return dims(); }
