@@ -6,6 +6,12 @@ namespace nearfield {
 
 using kernels::pool_batch;
 
+namespace {
+// From this width on a walk begins at more seeds, so many for each of its places: scanning forty
+// takes as long as a hop.
+constexpr std::size_t least_wide = 128, seeds_a_place = 4;
+}  // namespace
+
 void Beam::fit(const Graph& graph, std::size_t ef) {
     capacity_ = ef;
     if (pool_nodes_.size() < ef + kernels::pool_slack) {
@@ -28,21 +34,30 @@ void Beam::start(const Graph& graph, const Walk& walk, const float* starts) {
     idle_ = 0;
     size_ = cursor_ = batch_ = n_heads_ = 0;
     expanded_.clear();
-    const std::size_t n = graph.seeds.size();
-    scored_ = n;
-    for (std::size_t i = 0; i < n; i += pool_batch) {
-        const std::size_t part = std::min(pool_batch, n - i);
-        if (!starts) graph.estimate_seeds(query_, i, part, distances_.data());
-        kernels::kernels().pool_insert(pool(), &size_, capacity_,
-                                       starts ? starts + i : distances_.data(), &graph.seeds[i],
-                                       part);
-    }
+    scored_ = 0;
+    scan(graph, graph.seeds, graph.seeds.size(), capacity_, starts);
+    // The nearest of these take the places of the farthest of those.
+    if (walk.ef >= least_wide)
+        scan(graph, graph.wide_seeds, std::min(graph.wide_seeds.size(), seeds_a_place * walk.ef),
+             size_);
     if (log_.size() < size_) log_.resize(size_);
     for (std::size_t i = 0; i < size_; ++i) {
         log_[logged_++] = node(i);
         mark(node(i));
     }
     batch_ = logged_;
+}
+
+void Beam::scan(const Graph& graph, const Seeds& seeds, std::size_t n, std::size_t room,
+                const float* distances) {
+    scored_ += n;
+    for (std::size_t i = 0; i < n; i += pool_batch) {
+        const std::size_t part = std::min(pool_batch, n - i);
+        if (!distances) graph.estimate_seeds(query_, seeds, i, part, distances_.data());
+        kernels::kernels().pool_insert(pool(), &size_, room,
+                                       distances ? distances + i : distances_.data(),
+                                       &seeds.nodes[i], part);
+    }
 }
 
 bool Beam::choose(const Graph& graph, std::size_t heads, std::size_t ahead) {

@@ -72,6 +72,10 @@ class Beam {
 
   private:
     void start(const Graph& graph, const Walk& walk, const float* starts = nullptr);
+    /// Lets the first n seeds into the first `room` places of the pool, by `distances` where they
+    /// are known.
+    void scan(const Graph& graph, const Seeds& seeds, std::size_t n, std::size_t room,
+              const float* distances = nullptr);
     void fit(const Graph& graph, std::size_t ef);
     kernels::Pool pool() { return {pool_distances_.data(), pool_nodes_.data()}; }
     void mark(Slot node) { visited_[node / 64] |= std::uint64_t{1} << (node % 64); }

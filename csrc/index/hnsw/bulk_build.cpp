@@ -30,6 +30,7 @@ constexpr std::size_t noise_nodes = 256;
 // nearest few dozen nodes leads on (README.md).
 constexpr std::size_t nodes_a_landmark = 192, least_landmarks = 512, most_landmarks = 8192;
 constexpr std::size_t landmarks_a_node = 32;
+constexpr std::size_t nodes_a_wide_seed = 32, most_wide_seeds = 4096;
 // Reverse links are listed for a quarter of the nodes at a time.
 constexpr std::size_t merge_blocks = 4;
 
@@ -39,6 +40,15 @@ std::vector<Slot> landmarks(std::size_t n) {
     std::vector<Slot> nodes(wanted < least_landmarks ? 0 : wanted);
     for (std::size_t i = 0; i < nodes.size(); ++i)
         nodes[i] = static_cast<Slot>((2 * i + 1) * n / (2 * nodes.size()));
+    return nodes;
+}
+
+/// Nodes for wide searches to begin at: any first few of them lie all over.
+std::vector<Slot> all_over(std::size_t n) {
+    constexpr std::uint64_t golden = 0x9E3779B97F4A7C15;  // 2^64 times the golden ratio's fraction
+    std::vector<Slot> nodes(std::min(n / nodes_a_wide_seed, most_wide_seeds));
+    for (std::size_t i = 0; i < nodes.size(); ++i)
+        nodes[i] = static_cast<Slot>(((i * golden) >> 32) * n >> 32);
     return nodes;
 }
 
@@ -83,7 +93,7 @@ std::vector<Slot> BulkBuild::run(std::size_t n, const Source& source) {
     rows_.reset();
     if (!graph_.walks_rows) store(source, order);
     link_close(graph_, stage(0.97, 0.97));
-    cover(graph_, reached, stage(0.97, 1));
+    if (cover(graph_, reached, stage(0.97, 1))) graph_.wide_seeds = graph_.make_seeds(all_over(n));
     connect(graph_, stage(1, 1));
     measure_noise();
     graph_.linked = true;
@@ -167,7 +177,7 @@ void BulkBuild::choose_seeds() {
     const Centroids centroids(*rows_, n, n * sample_a_seed, params_.seed + 1, stage(0.43, 0.44));
     // Where closeness is not nearness, long vectors are near everything.
     const bool longest = &space_.geometry() != &space_.metric();
-    graph_.set_seeds(centroids.medoids(*rows_, longest, stage(0.44, 0.45)));
+    graph_.seeds = graph_.make_seeds(centroids.medoids(*rows_, longest, stage(0.44, 0.45)));
 }
 
 LinkTable BulkBuild::link_neighbors(const Partition& cut) {

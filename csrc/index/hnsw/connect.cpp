@@ -74,7 +74,7 @@ class Spares {
 Bitmap reachable(const Graph& graph, const Run& run) {
     Bitmap seen(graph.size());
     std::vector<Slot> open;
-    for (const Slot seed : graph.seeds) spread(graph, seed, seen, open, run);
+    for (const Slot seed : graph.seeds.nodes) spread(graph, seed, seen, open, run);
     return seen;
 }
 
@@ -84,7 +84,7 @@ void connect(Graph& graph, const Run& run) {
     std::optional<Spares> spares;
     for (std::size_t round = 0; round < most_rounds; ++round) {
         Bitmap seen = reachable(graph, run);
-        std::vector<Slot> open, seeds = graph.seeds;
+        std::vector<Slot> open, seeds = graph.seeds.nodes;
         bool complete = true;
         for (Slot node = 0; node < graph.size(); ++node) {
             if (!graph.live(node) || seen.test(node)) continue;
@@ -105,7 +105,7 @@ void connect(Graph& graph, const Run& run) {
             if (spread(graph, node, seen, open, run) >= region) seeds.push_back(node);
         }
         if (complete) return;
-        if (seeds.size() > graph.seeds.size()) graph.set_seeds(std::move(seeds));
+        if (seeds.size() > graph.seeds.size()) graph.seeds = graph.make_seeds(std::move(seeds));
     }
 }
 

@@ -25,6 +25,9 @@ constexpr std::size_t many_one_in = 200, few_one_in = 1000;
 // distance of a few links.
 constexpr std::size_t heads_beside = 64;
 constexpr float head_lengths = 3;
+// Where walks go astray, what they miss lies less apart, and only the most missed get entries.
+constexpr float stray_lengths = 1;
+constexpr std::size_t nodes_a_stray = 4096, least_strays = 64, most_strays = 256;
 
 /// Those of `nodes` that searches for their vectors do not come near.
 std::vector<Slot> missed(const Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
@@ -54,27 +57,48 @@ std::vector<Slot> missed(const Graph& graph, const std::vector<Slot>& nodes, con
     return left;
 }
 
-/// Of nodes (ascending) some that all others are near: no farther off than a few times their links.
-std::vector<Slot> heads_of(const Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
+struct Head {
+    Slot node;
+    std::size_t near;  // as many it stands for
+};
+
+/// Of nodes (ascending) some that all others are near: no farther off than `lengths` times their
+/// links.
+std::vector<Head> heads_of(const Graph& graph, const std::vector<Slot>& nodes, float lengths,
+                           const Run& run) {
     const std::unique_ptr<Scorer> scorer = graph.scorer(*graph.geometry);
-    std::vector<float> vector(graph.dim()), lengths, distances(heads_beside);
-    std::vector<Slot> heads;
+    std::vector<float> vector(graph.dim()), links, distances(heads_beside);
+    std::vector<Head> heads;
+    std::vector<Slot> last;  // of the heads
     for (const Slot node : nodes) {
         if (run.tick) run.tick(0, 1);
         graph.get(node, vector.data());
         scorer->set_query(vector.data());
         const std::size_t n = graph.count(node), beside = std::min(heads.size(), heads_beside);
-        lengths.resize(n);
-        scorer->score(graph.row(node), n, lengths.data());
-        std::nth_element(lengths.begin(), lengths.begin() + static_cast<std::ptrdiff_t>(n / 2),
-                         lengths.end());
-        scorer->score(heads.data() + heads.size() - beside, beside, distances.data());
-        const float near = n == 0 ? 0.0f : head_lengths * lengths[n / 2];
-        if (std::none_of(distances.begin(), distances.begin() + static_cast<std::ptrdiff_t>(beside),
-                         [near](float distance) { return distance <= near; }))
-            heads.push_back(node);
+        links.resize(n);
+        scorer->score(graph.row(node), n, links.data());
+        std::nth_element(links.begin(), links.begin() + static_cast<std::ptrdiff_t>(n / 2),
+                         links.end());
+        scorer->score(last.data() + last.size() - beside, beside, distances.data());
+        const auto end = distances.begin() + static_cast<std::ptrdiff_t>(beside);
+        const auto nearest = std::min_element(distances.begin(), end);
+        if (n > 0 && nearest != end && *nearest <= lengths * links[n / 2]) {
+            const auto from_end = static_cast<std::size_t>(end - nearest);
+            ++heads[heads.size() - from_end].near;
+            continue;
+        }
+        heads.push_back({node, 1});
+        last.push_back(node);
     }
     return heads;
+}
+
+void add_seeds(Graph& graph, const std::vector<Head>& heads, std::size_t most) {
+    std::vector<Slot> seeds = graph.seeds.nodes;
+    for (std::size_t i = 0; i < std::min(heads.size(), most); ++i) seeds.push_back(heads[i].node);
+    std::sort(seeds.begin(), seeds.end());
+    seeds.erase(std::unique(seeds.begin(), seeds.end()), seeds.end());
+    graph.seeds = graph.make_seeds(std::move(seeds));
 }
 
 /// Adds entry points for nodes (ascending) that none leads near; false if there are as many as may
@@ -83,41 +107,57 @@ bool add_entries(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
     const std::size_t held = graph.seeds.size();
     const std::size_t most = always_allowed + graph.size() / nodes_an_entry;
     if (held >= most) return false;
-    std::vector<Slot> heads = heads_of(graph, nodes, run), seeds = graph.seeds;
-    heads.resize(std::min(heads.size(), most - held));
-    seeds.insert(seeds.end(), heads.begin(), heads.end());
-    std::sort(seeds.begin(), seeds.end());
-    seeds.erase(std::unique(seeds.begin(), seeds.end()), seeds.end());
-    graph.set_seeds(std::move(seeds));
+    add_seeds(graph, heads_of(graph, nodes, head_lengths, run), most - held);
     return true;
 }
 
-/// Whether many of `nodes` were out of reach at first. An entry changes the walks of others too:
-/// all are asked again until next to none is missed. Where entries hardly help, walks only went
-/// astray, as one in 80 does at M = 8 (README.md).
-bool cover_nodes(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
-    std::size_t first = 0;
+/// Adds entry points for those of the nodes (ascending) that most others are near.
+void add_strays(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
+    std::vector<Head> heads = heads_of(graph, nodes, stray_lengths, run);
+    std::stable_sort(heads.begin(), heads.end(),
+                     [](const Head& a, const Head& b) { return a.near > b.near; });
+    add_seeds(graph, heads, std::clamp(graph.size() / nodes_a_stray, least_strays, most_strays));
+}
+
+bool many(std::size_t some, const std::vector<Slot>& nodes) {
+    return some * many_one_in >= nodes.size();
+}
+
+struct Covered {
+    bool many_at_first;  // of the nodes were out of reach
+    bool astray;         // many still are, and entries hardly help
+};
+
+/// An entry changes the walks of others too: all are asked again until next to none is missed.
+/// Where three rounds of entries leave more than seven of eight, walks go astray (README.md).
+Covered cover_nodes(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
+    std::vector<std::size_t> counts;  // by round
     for (std::size_t round = 0; round < most_rounds; ++round) {
         const std::vector<Slot> left = missed(graph, nodes, run);
-        if (round == 0) first = left.size();
-        if (round >= trial_rounds && 8 * left.size() > 7 * first) return false;
+        counts.push_back(left.size());
+        if (round >= trial_rounds && 8 * left.size() > 7 * counts[round - trial_rounds]) {
+            const bool astray = many(left.size(), nodes);
+            if (astray) add_strays(graph, left, run);
+            return {many(counts[0], nodes), astray};
+        }
         if (left.empty() || !add_entries(graph, left, run) ||
             left.size() * few_one_in < nodes.size())
             break;
     }
-    return first * many_one_in >= nodes.size();
+    return {many(counts[0], nodes), false};
 }
 
 }  // namespace
 
-void cover(Graph& graph, const std::vector<std::uint8_t>& reached, const Run& run) {
+bool cover(Graph& graph, const std::vector<std::uint8_t>& reached, const Run& run) {
     std::vector<Slot> nodes;
     for (Slot node = 0; node < reached.size(); ++node)
         if (!reached[node] || node % asked_one_in == 0) nodes.push_back(node);
-    if (!cover_nodes(graph, nodes, run)) return;
+    const Covered covered = cover_nodes(graph, nodes, run);
+    if (covered.astray || !covered.many_at_first) return covered.astray;
     nodes.resize(reached.size());
     std::iota(nodes.begin(), nodes.end(), Slot{0});
-    cover_nodes(graph, nodes, run);
+    return cover_nodes(graph, nodes, run).astray;
 }
 
 void enter_at(Graph& graph, const std::vector<Slot>& nodes) {

@@ -12,8 +12,8 @@ namespace nearfield {
 /// Searches for the vectors of some nodes, those not `reached` (by node) before among them, and
 /// gives the groups of near ones that were not reached an entry point each, until all are; for all
 /// nodes, where many were not. Clusters that no links join are walked only from an entry of their
-/// own.
-void cover(Graph& graph, const std::vector<std::uint8_t>& reached, const Run& run);
+/// own. Whether many walks go astray nevertheless.
+bool cover(Graph& graph, const std::vector<std::uint8_t>& reached, const Run& run);
 /// Makes entry points of new nodes that lie outside all that was there, one where several are near
 /// each other: a cluster that comes later would not be met else.
 void enter_at(Graph& graph, const std::vector<Slot>& nodes);

@@ -173,7 +173,8 @@ void Graph::reorder(const std::vector<Slot>& order) {
         std::uint32_t* const to = row(node);
         for (std::size_t i = 0; i < degree && to[i] != kernels::no_link; ++i) to[i] = place[to[i]];
     }
-    for (Slot& seed : seeds) seed = place[seed];
+    for (Seeds* const some : {&seeds, &wide_seeds})
+        for (Slot& node : some->nodes) node = place[node];
 }
 
 std::vector<Slot> walk_order(const Graph& graph, const Run& run) {
@@ -215,20 +216,21 @@ std::vector<Slot> walk_order(const Graph& graph, const Run& run) {
     return order;
 }
 
-void Graph::set_seeds(std::vector<Slot> chosen) {
-    const std::size_t n = chosen.size(), stride = code_stride();
-    Buffer rows(n * stride);
-    std::vector<std::uint32_t> with(n);
-    std::vector<Slot> order(n);
-    std::iota(order.begin(), order.end(), Slot{0});
-    for (std::size_t i = 0; i < n; ++i) {
-        std::memcpy(rows.data() + i * stride, code(chosen[i]), stride);
-        with[i] = factors[chosen[i]];
-    }
-    seeds = std::move(chosen);
-    seed_codes = std::move(rows);
-    seed_factors = std::move(with);
-    seed_order = std::move(order);
+Seeds Graph::make_seeds(std::vector<Slot> chosen) const {
+    const std::size_t stride = code_stride();
+    Buffer copies(chosen.size() * stride);
+    for (std::size_t i = 0; i < chosen.size(); ++i)
+        std::memcpy(copies.data() + i * stride, code(chosen[i]), stride);
+    return make_seeds(std::move(chosen), std::move(copies));
+}
+
+Seeds Graph::make_seeds(std::vector<Slot> chosen, Buffer copies) const {
+    Seeds made{std::move(chosen), {}, std::move(copies), {}};
+    made.order.resize(made.size());
+    std::iota(made.order.begin(), made.order.end(), Slot{0});
+    made.factors.reserve(made.size());
+    for (const Slot node : made.nodes) made.factors.push_back(factors[node]);
+    return made;
 }
 
 }  // namespace nearfield

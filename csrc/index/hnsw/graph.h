@@ -39,6 +39,15 @@ const char* rerank_name(const HnswParams& params);
 /// Throws std::invalid_argument.
 void set_rerank(HnswParams& params, std::string_view name);
 
+/// Nodes that searches begin at.
+struct Seeds {
+    std::vector<Slot> nodes, order;  // order: 0, 1, ...
+    Buffer codes;
+    std::vector<std::uint32_t> factors;
+
+    std::size_t size() const { return nodes.size(); }
+};
+
 /// A node is a place in these arrays; bulk building gives neighbors places near each other. A
 /// removed vector's node stays for walking through until the graph is mended, and is then used
 /// again.
@@ -61,6 +70,9 @@ struct Graph {
     void set_links(Slot node, const Slot* neighbors, std::size_t n);
 
     std::uint8_t* code(Slot node) { return code_rows.as<std::uint8_t>() + node * code_stride(); }
+    const std::uint8_t* code(Slot node) const {
+        return code_rows.as<std::uint8_t>() + node * code_stride();
+    }
     std::size_t code_stride() const { return walks_rows ? 0 : codes.stride(); }
     /// What is walked on: codes, or the vectors themselves.
     kernels::CodeRows walked() const {
@@ -89,14 +101,14 @@ struct Graph {
         else
             codes.estimate(query.codes, code_rows.as<std::uint8_t>(), nodes, with, n, distances);
     }
-    /// Of seeds [first, first + n).
-    void estimate_seeds(const Query& query, std::size_t first, std::size_t n,
+    /// Of `which` [first, first + n).
+    void estimate_seeds(const Query& query, const Seeds& which, std::size_t first, std::size_t n,
                         float* distances) const {
         if (walks_rows)
-            query.scorer->score(&seeds[first], n, distances);
+            query.scorer->score(&which.nodes[first], n, distances);
         else
-            codes.estimate(query.codes, seed_codes.as<std::uint8_t>(), &seed_order[first],
-                           &seed_factors[first], n, distances);
+            codes.estimate(query.codes, which.codes.as<std::uint8_t>(), &which.order[first],
+                           &which.factors[first], n, distances);
     }
 
     /// The stored vector, or what its code says of it; `vector` (dim,).
@@ -131,8 +143,10 @@ struct Graph {
     }
     /// Takes node order[i] to place i and drops the rest, to which no link may lead.
     void reorder(const std::vector<Slot>& order);
-    /// Copies the codes of the seeds next to each other, to be scanned.
-    void set_seeds(std::vector<Slot> chosen);
+    /// Copies the codes of nodes next to each other, to be scanned.
+    Seeds make_seeds(std::vector<Slot> chosen) const;
+    /// With such copies.
+    Seeds make_seeds(std::vector<Slot> chosen, Buffer copies) const;
 
     std::size_t degree, width;  // most links a node has; the same rounded up for the kernels
     bool walks_rows;
@@ -145,9 +159,10 @@ struct Graph {
     Column<Slot> slots;        // by node; no_slot where dead
     std::vector<Slot> unused;  // dead nodes that no link leads to
     std::size_t dead = 0;      // dead nodes that links may lead to
-    std::vector<Slot> seeds, seed_order;
-    Buffer seed_codes;
-    std::vector<std::uint32_t> seed_factors;
+    Seeds seeds;               // every search begins at these
+    /// And wide ones at the nearest of these too, where walks go astray (README.md). Any first few
+    /// of them lie all over.
+    Seeds wide_seeds;
     float noise = infinity;  // of estimates among neighbors, as a standard deviation
     bool coded = false;      // there are no vectors
     bool linked = false;     // false while there are too few vectors for a graph

@@ -85,7 +85,7 @@ void HnswIndex::make_ready(const MatrixView& queries, const Query& query, Batch&
                 else
                     worker->asked.codes.terms = batch.terms[i];
                 float* const starts = &batch.starts[i * batch.stride];
-                graph_.estimate_seeds(worker->asked, 0, batch.n_seeds, starts);
+                graph_.estimate_seeds(worker->asked, graph_.seeds, 0, batch.n_seeds, starts);
                 const auto near = two_smallest(starts, batch.n_seeds);
                 batch.nearest[i] = near[0];
                 batch.second[i] = near[1];

@@ -102,11 +102,13 @@ void HnswIndex::add_stats(Stats& stats) const {
     stats.numbers.emplace_back("bits", params_.bits);
     stats.numbers.emplace_back("code_dim", static_cast<double>(graph_.codes.used_dim()));
     stats.numbers.emplace_back("entry_points", static_cast<double>(graph_.seeds.size()));
+    stats.numbers.emplace_back("wide_entry_points", static_cast<double>(graph_.wide_seeds.size()));
     stats.numbers.emplace_back(
         "mean_degree", live == 0 ? 0.0 : static_cast<double>(links) / static_cast<double>(live));
     stats.bytes.emplace_back("vectors", graph_.vectors.bytes());
-    stats.bytes.emplace_back(
-        "codes", graph_.code_rows.size() + graph_.seed_codes.size() + 4 * graph_.factors.size());
+    stats.bytes.emplace_back("codes", graph_.code_rows.size() + graph_.seeds.codes.size() +
+                                          graph_.wide_seeds.codes.size() +
+                                          4 * graph_.factors.size());
     stats.bytes.emplace_back("links", graph_.links.size());
     stats.bytes.emplace_back("nodes", 4 * (graph_.slots.size() + node_of_.size()));
 }

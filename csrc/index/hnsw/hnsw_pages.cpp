@@ -45,7 +45,7 @@ void HnswIndex::Pages::begin() {
     distances_.resize(most);
     if (!walks_) return;
     graph.prepare(query_.data(), ScalarCodes::Order::metric, ready_);
-    for (const Slot seed : graph.seeds) {
+    for (const Slot seed : graph.seeds.nodes) {
         visited_[seed / 64] |= std::uint64_t{1} << (seed % 64);
         meet(&seed, &graph.factors[seed], 1);
     }

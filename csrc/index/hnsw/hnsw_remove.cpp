@@ -129,8 +129,8 @@ void HnswIndex::mend(const Run& run) {
 
 /// A dead seed hands over to its nearest live neighbor.
 void HnswIndex::replace_seeds() {
-    std::vector<Slot> seeds;
-    for (const Slot seed : graph_.seeds) {
+    std::vector<Slot> seeds, wide = graph_.wide_seeds.nodes;
+    for (const Slot seed : graph_.seeds.nodes) {
         const std::uint32_t* const links = graph_.row(seed);
         const std::uint32_t* const end = links + graph_.count(seed);
         const std::uint32_t* const heir =
@@ -144,7 +144,9 @@ void HnswIndex::replace_seeds() {
         if (graph_.live(node)) seeds.push_back(node);
     std::sort(seeds.begin(), seeds.end());
     seeds.erase(std::unique(seeds.begin(), seeds.end()), seeds.end());
-    graph_.set_seeds(std::move(seeds));
+    graph_.seeds = graph_.make_seeds(std::move(seeds));
+    std::erase_if(wide, [&](Slot node) { return !graph_.live(node); });
+    graph_.wide_seeds = graph_.make_seeds(std::move(wide));
 }
 
 void HnswIndex::reorder(const std::vector<Slot>& order) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "core/error.h"
@@ -58,7 +59,13 @@ void HnswIndex::state_rows(StateWriter& out) const {
         out.array("graph.codes", graph_.code_rows.as<std::uint8_t>(), n * graph_.code_stride());
     out.array("graph.factors", graph_.factors.data(), n);
     out.array("graph.links", graph_.links.as<std::uint32_t>(), n * 2 * graph_.width);
-    out.array("graph.seeds", graph_.seeds.data(), graph_.seeds.size());
+    out.array("graph.seeds", graph_.seeds.nodes.data(), graph_.seeds.size());
+    const Seeds& wide = graph_.wide_seeds;
+    if (wide.size() == 0) return;
+    out.array("graph.wide_seeds", wide.nodes.data(), wide.size());
+    // Copied from all over, they would have to be read from all over when the file is opened.
+    if (!graph_.walks_rows)
+        out.array("graph.wide_codes", wide.codes.as<std::uint8_t>(), wide.codes.size());
 }
 
 std::unique_ptr<Index> HnswIndex::from_state(StateReader& in) {
@@ -106,8 +113,16 @@ std::unique_ptr<Index> HnswIndex::from_state(StateReader& in) {
             graph.code_rows = in.buffer("graph.codes", Element::u8, n * graph.code_stride());
         graph.factors = in.column<std::uint32_t>("graph.factors", n);
         graph.links = in.buffer("graph.links", Element::u32, n * 2 * graph.width);
-        graph.set_seeds(nodes_of(in, "graph.seeds", n));
-        if (graph.seeds.empty()) corrupt("graph.seeds", "must name a node, got none");
+        graph.seeds = graph.make_seeds(nodes_of(in, "graph.seeds", n));
+        if (in.has("graph.wide_seeds")) {
+            std::vector<Slot> wide = nodes_of(in, "graph.wide_seeds", n);
+            Buffer copies;
+            if (!graph.walks_rows)
+                copies =
+                    in.buffer("graph.wide_codes", Element::u8, wide.size() * graph.code_stride());
+            graph.wide_seeds = graph.make_seeds(std::move(wide), std::move(copies));
+        }
+        if (graph.seeds.size() == 0) corrupt("graph.seeds", "must name a node, got none");
     } else {
         graph.factors.resize(n);
     }
@@ -151,9 +166,17 @@ void HnswIndex::check_links() const {
     const std::size_t n = graph_.size();
     Bitmap spare(n);
     for (const Slot node : graph_.unused) spare.set(node);
-    for (const Slot seed : graph_.seeds)
-        if (spare.test(seed))
-            corrupt("graph.seeds", text("names node ", seed, ", which is unused"));
+    const auto check_used = [&](const char* section, const std::vector<Slot>& nodes) {
+        for (const Slot node : nodes)
+            if (spare.test(node)) corrupt(section, text("names node ", node, ", which is unused"));
+    };
+    check_used("graph.seeds", graph_.seeds.nodes);
+    check_used("graph.wide_seeds", graph_.wide_seeds.nodes);
+    const Seeds& wide = graph_.wide_seeds;
+    const std::size_t stride = graph_.code_stride();
+    for (std::size_t i = 0; i < wide.size() && stride > 0; ++i)
+        if (std::memcmp(wide.codes.data() + i * stride, graph_.code(wide.nodes[i]), stride) != 0)
+            corrupt("graph.wide_codes", text("has another code of node ", wide.nodes[i]));
     parallel_for(Run{}, n, nodes_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
         for (auto node = static_cast<Slot>(begin); node < end; ++node) {
             const std::uint32_t* const row = graph_.row(node);
