@@ -1,7 +1,8 @@
-"""Write the golden files anew: `python tests/golden/make.py v1` or `... foreign`.
+"""Write the golden files anew: `python tests/golden/make.py v1`, `... heads` or `... foreign`.
 
 They are made once for each format version and then read for ever, so this is run only when a
-version is added. `foreign` needs hnswlib and faiss-cpu. Not made here, as nothing writes such
+version is added. `heads` adds those whose codes have heads, with queries of their own, to what is
+there of v1. `foreign` needs hnswlib and faiss-cpu. Not made here, as nothing writes such
 files any more: `ivfpq-1`, `ivfpq-4` and `ivfpq-pq` are older than the section `lists.limits`.
 """
 
@@ -54,6 +55,39 @@ def index_files(folder):
     (folder / "expected.json").write_text(
         json.dumps({"queries": queries.tolist(), "files": expected}, ensure_ascii=False, indent=0)
     )
+
+
+def shaped_rows(n, dim, seed):
+    """Vectors that vary in their first directions most, turned so that no dimension tells."""
+    weights = np.exp(-8 * np.arange(dim) / dim)
+    turn = np.linalg.qr(rows(dim, dim, 7))[0]
+    return ((rows(n, dim, seed) * weights) @ turn + 0.1).astype(np.float32)
+
+
+def head_files(folder):
+    """Inverted lists whose codes have heads, one of them without vectors to rank by."""
+    dim = 128
+    told = json.loads((folder / "expected.json").read_text())
+    queries = shaped_rows(3, dim, 99).round(3)
+    made = {
+        "ivfpq-heads-l2": (nf.IVFPQ(dim, "l2", 1, nprobe=1, bits=3, rerank=None), 420, None),
+        "ivfpq-heads-dot": (
+            nf.IVFPQ(dim, "dot", 2, nprobe=2, bits=5, rerank="int8"),
+            140,
+            [f"문서-{j}" for j in range(140)],
+        ),
+    }
+    for name, (index, n, ids) in made.items():
+        index.train(shaped_rows(6000, dim, 1))
+        index.add(shaped_rows(n, dim, 2), ids=ids)
+        index.remove(index.ids[3:7])
+        hits = index.search(queries, k=5)
+        index.save(folder / f"{name}.nf")
+        told["files"][f"{name}.nf"] = {
+            "n": len(index), "ids": hits.ids.tolist(), "distances": hits.distances.tolist(),
+            "queries": queries.tolist(),
+        }  # fmt: skip
+    (folder / "expected.json").write_text(json.dumps(told, ensure_ascii=False, indent=0))
 
 
 def foreign_files(folder):
@@ -113,6 +147,8 @@ def foreign_files(folder):
 if __name__ == "__main__":
     if sys.argv[1:] == ["v1"]:
         index_files(HERE / "v1")
+    elif sys.argv[1:] == ["heads"]:
+        head_files(HERE / "v1")
     elif sys.argv[1:] == ["foreign"]:
         foreign_files(HERE / "foreign")
     else:

@@ -14,7 +14,8 @@ FILES = [path for version in VERSIONS for path in sorted(version.glob("*.nf"))]
 
 def expected(path):
     told = json.loads((path.parent / "expected.json").read_text())
-    return np.array(told["queries"], np.float32), told["files"][path.name]
+    of_file = told["files"][path.name]
+    return np.array(of_file.get("queries", told["queries"]), np.float32), of_file
 
 
 def test_the_present_version_of_the_format_has_golden_files():
@@ -42,6 +43,15 @@ def test_inverted_lists_older_than_the_limits_of_lists_open_as_many_as_they_did(
         part.name for part in nf.persistence.file_info(VERSIONS[0] / "ivfpq-4-l2.nf").sections
     ]
     assert old.count_work(queries, nprobe=4)["hops"] == 4
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+def test_golden_files_with_heads_read_fewer_bytes_than_their_codes_have(metric):
+    path = VERSIONS[0] / f"ivfpq-heads-{metric}.nf"
+    assert "heads.margin" in [part.name for part in nf.persistence.file_info(path).sections]
+    index, (queries, _) = nf.load(path), expected(path)
+    few, every = index.count_work(queries, 5), index.count_work(queries, len(index))
+    assert few["bytes"] < 0.9 * every["bytes"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
