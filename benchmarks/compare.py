@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -372,6 +373,8 @@ def _worth_reporting(points: Sequence[dict[str, Any]], most: int) -> list[dict[s
     # Other queries may find less: beyond the highest recall, one that misses half as much.
     targets = (*report.TARGETS, (1 + report.TARGETS[-1]) / 2)
     kept = [p for target in targets for p in _nearest(front, target)]
+    # Or more: the points before those too, so that none far off stands in for a nearer one.
+    kept += [after for p, after in pairwise(front) if p in kept and after not in kept]
     spare = [p for p in front if p not in kept]
     step = max(1, len(spare) // max(1, most - len(kept)))
     kept += spare[::step][: max(0, most - len(kept))]

@@ -7,7 +7,7 @@ namespace nearfield {
 using kernels::pool_batch;
 
 namespace {
-// From this width on a walk begins at more seeds, so many for each of its places: scanning forty
+// From this width on a walk begins at more seeds, so many for each of its places: scanning eighty
 // takes as long as a hop.
 constexpr std::size_t least_wide = 128, seeds_a_place = 4;
 }  // namespace

@@ -86,9 +86,10 @@ struct FinishAvx512 {
     }
 };
 
-/// Longer pools are searched by halving, and merged by moving the parts between new entries.
+/// Longer pools are searched by halving, and the longest merged by moving the parts between new
+/// entries.
 inline constexpr std::size_t counted_pool = 256;
-inline constexpr std::size_t max_merge_blocks = 32;
+inline constexpr std::size_t max_merge_blocks = 80;
 
 /// How many of pool[0, size) are at most `distance`.
 [[gnu::always_inline]] inline std::size_t pool_position(const float* pool, std::size_t size,

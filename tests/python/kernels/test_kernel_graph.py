@@ -48,7 +48,7 @@ def test_estimate_agrees_with_float64_and_has_the_same_bits_on_every_layer(layer
         np.testing.assert_array_equal(got, scalar)
 
 
-@pytest.mark.parametrize("capacity", [1, 7, 10, 64, 200, 900])
+@pytest.mark.parametrize("capacity", [1, 7, 10, 64, 200, 900, 1500])
 def test_pool_insert_keeps_the_nearest_in_order_and_of_equals_the_earlier(layer, capacity, rng):
     pool, nodes = np.empty(0, np.float32), np.empty(0, np.uint32)
     slot = 0
