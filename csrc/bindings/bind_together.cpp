@@ -9,16 +9,10 @@
 
 #include "bindings/bindings.h"
 #include "core/error.h"
-#include "index/index.h"
+#include "index/together.h"
 
 namespace nearfield::bindings {
 namespace {
-
-struct Asked {
-    const Index* index;
-    FilterSpec filter;
-    float share;  // of the rows
-};
 
 std::vector<Asked> as_asked(const py::list& indexes, const py::list& filters,
                             const py::list& shares) {
@@ -55,57 +49,10 @@ bool alone() {
     return now - shared > recent;
 }
 
-/// The k nearest of what all indexes give, ties going to the smaller id. One query asks each for no
-/// more than can be nearer than what those before it gave. False, where it should not `wait`, if
-/// somebody is changing one of them.
-bool search_all(const std::vector<Asked>& asked, const MatrixView& queries, std::size_t k,
-                const Run& run, bool wait, Id* ids, float* distances) {
-    const std::size_t total = queries.rows * k;
-    std::fill_n(ids, total, no_id);
-    std::fill_n(distances, total, infinity);
-    std::vector<Id> found(asked.size() * total);
-    std::vector<float> far(asked.size() * total);
-    SearchParams params;
-    params.k = k;
-    std::vector<std::pair<float, Id>> best;
-    std::vector<float> nearest;
-    for (std::size_t i = 0; i < asked.size(); ++i) {
-        const auto& [index, filter, share] = asked[i];
-        params.share = share;
-        if (wait)
-            index->search(queries, params, filter, &found[i * total], &far[i * total], run);
-        else if (!index->try_search(queries, params, filter, &found[i * total], &far[i * total],
-                                    run))
-            return false;
-        if (queries.rows > 1) continue;
-        nearest.insert(nearest.end(), &far[i * total], &far[i * total] + total);
-        std::nth_element(nearest.begin(), nearest.begin() + static_cast<std::ptrdiff_t>(k - 1),
-                         nearest.end());
-        nearest.resize(k);
-        params.limit = nearest.back();
-    }
-    for (std::size_t query = 0; query < queries.rows; ++query) {
-        best.clear();
-        for (std::size_t i = 0; i < asked.size(); ++i)
-            for (std::size_t at = i * total + query * k, end = at + k;
-                 at < end && found[at] != no_id; ++at)
-                best.emplace_back(far[at], found[at]);
-        const std::size_t kept = std::min(k, best.size());
-        std::partial_sort(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(kept),
-                          best.end());
-        for (std::size_t i = 0; i < kept; ++i) {
-            distances[query * k + i] = best[i].first;
-            ids[query * k + i] = best[i].second;
-        }
-    }
-    return true;
-}
-
 /// `quick`: the caller expects no more than a fraction of a millisecond's work. None where an id
 /// beyond `last` was found. `shares`: see SearchParams; 1 each where none are given.
-py::object search_together(const py::list& indexes, const py::list& filters,
-                           const py::object& queries, Int<"k"> k, Threads threads, bool quick,
-                           Id last, const py::list& shares) {
+py::object ask_together(const py::list& indexes, const py::list& filters, const py::object& queries,
+                        Int<"k"> k, Threads threads, bool quick, Id last, const py::list& shares) {
     const Matrix matrix = as_matrix(queries, "queries");
     const std::size_t wanted = as_count(k);
     require(!matrix.single, "queries must be 2-D, got one query");
@@ -119,9 +66,9 @@ py::object search_together(const py::list& indexes, const py::list& filters,
     float* distances_out = distances.mutable_data();
     // Who changes an index may want the GIL: nobody waits for the one with the other in hand.
     if (!alone() || !quick ||
-        !search_all(asked, matrix.view, wanted, run, false, ids_out, distances_out)) {
+        !search_together(asked, matrix.view, wanted, run, false, ids_out, distances_out)) {
         const py::gil_scoped_release unlocked;
-        search_all(asked, matrix.view, wanted, run, true, ids_out, distances_out);
+        search_together(asked, matrix.view, wanted, run, true, ids_out, distances_out);
     }
     const auto beyond = [last](Id id) { return id > last; };
     if (std::any_of(ids_out, ids_out + matrix.view.rows * wanted, beyond)) return py::none();
@@ -131,7 +78,7 @@ py::object search_together(const py::list& indexes, const py::list& filters,
 }  // namespace
 
 void bind_together(py::module_& m) {
-    m.def("search_together", &search_together, py::arg("indexes"), py::arg("filters"),
+    m.def("search_together", &ask_together, py::arg("indexes"), py::arg("filters"),
           py::arg("queries"), py::arg("k"), py::arg("threads"), py::arg("quick") = false,
           py::arg("last") = std::numeric_limits<Id>::max(), py::arg("shares") = py::list());
 }

@@ -197,21 +197,71 @@ void Index::answer(const MatrixView& queries, const SearchParams& params, const 
                    Id* ids, float* distances, const Run& run) const {
     Bitmap scratch;
     const Filter resolved = resolve(filter, scratch);
-    const std::size_t total = queries.rows * params.k;
     // Asking for more than there is must not cost memory for what cannot come.
     SearchParams capped = params;
     capped.k = std::min(params.k, resolved.count);
     std::vector<Neighbor> found(queries.rows * capped.k);
     if (capped.k > 0 && queries.rows > 0) search_rows(queries, capped, resolved, found.data(), run);
-    std::fill_n(ids, total, no_id);
-    std::fill_n(distances, total, infinity);
-    for (std::size_t i = 0; i < queries.rows; ++i)
-        for (std::size_t j = 0; j < capped.k; ++j) {
-            const Neighbor& neighbor = found[i * capped.k + j];
+    name(found, queries.rows, capped.k, params, ids, distances);
+}
+
+void Index::name(const std::vector<Neighbor>& found, std::size_t n_queries, std::size_t k,
+                 const SearchParams& params, Id* ids, float* distances) const {
+    std::fill_n(ids, n_queries * params.k, no_id);
+    std::fill_n(distances, n_queries * params.k, infinity);
+    for (std::size_t i = 0; i < n_queries; ++i)
+        for (std::size_t j = 0; j < k; ++j) {
+            const Neighbor& neighbor = found[i * k + j];
             if (neighbor.slot == no_slot) break;
             ids[i * params.k + j] = ids_.id(neighbor.slot);
             distances[i * params.k + j] = neighbor.distance;
         }
+}
+
+/// What answer() does, before and after the steps of a kind of index.
+class Index::Beginning final : public Steps {
+  public:
+    Beginning(const Index& index, const float* query, const SearchParams& params,
+              const FilterSpec& filter, Id* ids, float* distances)
+        : index_(index),
+          lock_(index.mutex_, FairLock::For::read_at_once),
+          params_(params),
+          ids_(ids),
+          distances_(distances) {
+        if (!lock_) return;
+        const Filter resolved = index.resolve(filter, scratch_);
+        SearchParams capped = params;
+        capped.k = k_ = std::min(params.k, resolved.count);
+        if (k_ == 0) return;
+        found_.resize(k_);
+        steps_ = index.begin_rows(query, capped, resolved, found_.data());
+    }
+    bool begun() const { return steps_ != nullptr; }
+    bool step() override {
+        if (steps_->step()) return true;
+        index_.name(found_, 1, k_, params_, ids_, distances_);
+        return false;
+    }
+
+  private:
+    const Index& index_;
+    FairLock lock_;
+    SearchParams params_;
+    std::size_t k_ = 0;
+    Id* ids_;
+    float* distances_;
+    Bitmap scratch_;
+    std::vector<Neighbor> found_;
+    std::unique_ptr<Steps> steps_;
+};
+
+std::unique_ptr<Steps> Index::begin_search(const MatrixView& query, const SearchParams& params,
+                                           const FilterSpec& filter, Id* ids,
+                                           float* distances) const {
+    require(params.k >= 1, "k must be at least 1, got ", params.k);
+    space_.check("queries", query, Run{1, nullptr});
+    auto begun = std::make_unique<Beginning>(*this, query.row(0), params, filter, ids, distances);
+    return begun->begun() ? std::move(begun) : nullptr;
 }
 
 RangeResult Index::range_search(const MatrixView& queries, float radius, const SearchParams& params,

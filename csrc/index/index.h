@@ -62,6 +62,15 @@ struct SearchParams {
     float share = 1;         // of the rows searched together; graphs look as wide as that needs
 };
 
+/// A search for one query, step by step: each step ends where the next would wait for memory, so
+/// that others may go on meanwhile.
+class Steps {
+  public:
+    virtual ~Steps() = default;
+    /// False once the answer is written.
+    virtual bool step() = 0;
+};
+
 /// Row i answers query i with found[lims[i]] .. found[lims[i + 1] - 1], nearest first.
 struct RangeResult {
     std::vector<std::size_t> lims;
@@ -110,6 +119,11 @@ class Index {
     /// The same, unless somebody is changing the index: then false, at once.
     bool try_search(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
                     Id* ids, float* distances, const Run& run) const;
+    /// search() for one query, step by step. Null where this index has no such search for it, and
+    /// while somebody is changing it. Nobody can before what is given ends, which it has to do on
+    /// the same thread, and before what was given to that thread earlier.
+    std::unique_ptr<Steps> begin_search(const MatrixView& query, const SearchParams& params,
+                                        const FilterSpec& filter, Id* ids, float* distances) const;
     /// Everything at distance <= radius.
     RangeResult range_search(const MatrixView& queries, float radius, const SearchParams& params,
                              const FilterSpec& filter, const Run& run) const;
@@ -148,6 +162,13 @@ class Index {
     /// Writes params.k neighbors a query, nearest first, default-made ones where there are no more.
     virtual void search_rows(const MatrixView& queries, const SearchParams& params,
                              const Filter& filter, Neighbor* out, const Run& run) const = 0;
+    /// search_rows() for one query, `query` (dim,), step by step; null where there is no such
+    /// thing.
+    virtual std::unique_ptr<Steps> begin_rows(const float* /*query*/,
+                                              const SearchParams& /*params*/,
+                                              const Filter& /*filter*/, Neighbor* /*out*/) const {
+        return nullptr;
+    }
     virtual void range_rows(const MatrixView& queries, float radius, const SearchParams& params,
                             const Filter& filter, std::vector<std::vector<Neighbor>>& out,
                             const Run& run) const = 0;
@@ -177,6 +198,10 @@ class Index {
     Space space_;
 
   private:
+    class Beginning;
+    /// Writes (n_queries, k) to (n_queries, params.k), padded.
+    void name(const std::vector<Neighbor>& found, std::size_t n_queries, std::size_t k,
+              const SearchParams& params, Id* ids, float* distances) const;
     /// search(), under the lock, with checked input.
     void answer(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
                 Id* ids, float* distances, const Run& run) const;

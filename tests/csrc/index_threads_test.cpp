@@ -10,6 +10,7 @@
 #include "check.h"
 #include "core/random.h"
 #include "index/hnsw/hnsw_index.h"
+#include "index/together.h"
 
 namespace nearfield {
 namespace {
@@ -65,19 +66,39 @@ bool ask(const HnswIndex& index, const std::vector<float>& rows, std::size_t fir
     return true;
 }
 
+/// The same, of this graph and one that nobody changes, which take turns.
+bool ask_both(const HnswIndex& index, const HnswIndex& other, const std::vector<float>& rows,
+              std::size_t at, bool wait, std::size_t& own) {
+    std::vector<Id> found(k);
+    std::vector<float> distances(k);
+    const MatrixView query{&rows[at * dim], 1, dim};
+    if (!search_together({{&index, {}, 1}, {&other, {}, 1}}, query, k, Run{1, nullptr}, wait,
+                         found.data(), distances.data()))
+        return false;
+    check(found[k - 1] >= 0);
+    for (const Id id : found) own += id == static_cast<Id>(at);
+    return true;
+}
+
 void searches_pass_changes_by() {
     const std::vector<float> rows = normal_rows(n_kept, 5);
     HnswIndex index(Space(dim, "l2"), HnswParams{});
     std::vector<Id> ids = ids_from(0, n_kept);
     index.add({rows.data(), n_kept, dim}, ids.data(), ids.data(), Run{1, nullptr});
+    HnswIndex other(Space(dim, "l2"), HnswParams{});
+    const std::vector<float> others = normal_rows(n_kept, 6);
+    ids = ids_from(n_kept + n_changing, n_kept);
+    other.add({others.data(), n_kept, dim}, ids.data(), ids.data(), Run{1, nullptr});
     std::atomic<bool> done = false, failed = false;
     std::atomic<std::size_t> asked = 0, own = 0, refused = 0;
-    const auto searcher = [&](std::size_t n, bool wait) {
-        return std::thread([&, n, wait] {
+    const auto searcher = [&](std::size_t n, bool wait, bool both = false) {
+        return std::thread([&, n, wait, both] {
             try {
                 for (std::size_t i = 0; !done; ++i) {
                     std::size_t found = 0;
-                    if (ask(index, rows, i * 37 % (n_kept - batch), n, wait, found)) {
+                    const std::size_t at = i * 37 % (n_kept - batch);
+                    if (both ? ask_both(index, other, rows, at, wait, found)
+                             : ask(index, rows, at, n, wait, found)) {
                         asked += n;
                         own += found;
                     } else {
@@ -94,6 +115,8 @@ void searches_pass_changes_by() {
     searchers.push_back(searcher(1, true));
     searchers.push_back(searcher(1, false));
     searchers.push_back(searcher(batch, true));
+    searchers.push_back(searcher(1, true, true));
+    searchers.push_back(searcher(1, false, true));
     for (std::size_t round = 0; round < rounds; ++round) {
         change(index, round);
         std::this_thread::sleep_for(std::chrono::milliseconds(2));

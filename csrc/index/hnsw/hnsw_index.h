@@ -53,6 +53,8 @@ class HnswIndex final : public Index {
     void get_row(Slot slot, float* out) const override;
     void search_rows(const MatrixView& queries, const SearchParams& params, const Filter& filter,
                      Neighbor* out, const Run& run) const override;
+    std::unique_ptr<Steps> begin_rows(const float* query, const SearchParams& params,
+                                      const Filter& filter, Neighbor* out) const override;
     void range_rows(const MatrixView& queries, float radius, const SearchParams& params,
                     const Filter& filter, std::vector<std::vector<Neighbor>>& out,
                     const Run& run) const override;
@@ -63,6 +65,7 @@ class HnswIndex final : public Index {
   private:
     struct Worker;
     class Query;
+    class Stepwise;
     struct Batch;
 
     // hnsw_batch.cpp

@@ -149,6 +149,13 @@ void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query
     write(worker.found, k, out);
 }
 
+Walk HnswIndex::Query::lone_walk() const {
+    const Graph& graph = index_.graph_;
+    Walk alone = walk();
+    alone.heads = graph.links.size() + graph.size() * graph.walked().stride > cached_bytes ? 3 : 1;
+    return alone;
+}
+
 void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& params,
                             const Filter& filter, Neighbor* out, const Run& run) const {
     const Query query(*this, params, filter);
@@ -157,11 +164,8 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
         auto worker = workers_.borrow(*this);
         worker->prepared.resize(dim);
         const float* const ready = space_.prepare(queries.row(0), worker->prepared.data());
-        const std::size_t bytes = graph_.links.size() + graph_.size() * graph_.walked().stride;
         Beam& beam = worker->beams[0];
-        Walk walk = query.walk();
-        walk.heads = bytes > cached_bytes ? 3 : 1;
-        walk_one(graph_, beam, walk, ready);
+        walk_one(graph_, beam, query.lone_walk(), ready);
         query.fetch(beam);
         query.rank(*worker, beam, ready, k, out);
         return;

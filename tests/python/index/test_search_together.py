@@ -122,3 +122,43 @@ def test_shares_that_are_none_are_refused(shares):
     index.add(np.ones((3, 4), np.float32))
     with pytest.raises(ValueError, match="^shares must "):
         _core.search_together([index._core], [None], index.get([0]), 1, 1, False, 9, shares)
+
+
+@pytest.mark.parametrize("k", [1, 10, 70])
+def test_graphs_that_take_turns_answer_as_each_would_alone(k):
+    rng = np.random.default_rng(11)
+    rows = rng.standard_normal((5000, 48), dtype=np.float32)
+    # Graphs of several sizes, one too small to be linked, an empty one, and a scan.
+    bounds = (0, 1500, 1700, 1740, 1740, 4000, 5000)
+    kinds = (nf.HNSW, nf.HNSW, nf.HNSW, nf.HNSW, nf.HNSW, nf.Flat)
+    parts = [make(48) for make in kinds]
+    for part, begin, end in zip(parts, bounds, bounds[1:], strict=False):
+        part.add(rows[begin:end], ids=np.arange(begin, end))
+    parts[0].remove(np.arange(0, 300))
+    some = np.flatnonzero(rng.random(2260) < 0.5)
+    few = parts[1].prepare(np.arange(1500, 1503))  # so few that they are measured
+    filters = [None, few, None, None, parts[4].prepare(some + 1740), None]
+    for quick in (True, False):
+        for query in rng.standard_normal((20, 48), dtype=np.float32):
+            found = []
+            for part, filter in zip(parts, filters, strict=True):
+                ids, far = part.search(query, k=k, filter=filter)
+                found += [(d, i) for i, d in zip(ids.tolist(), far.tolist(), strict=True) if i >= 0]
+            found = sorted(found)[:k]
+            cores = [part._core for part in parts]
+            ids, far = _core.search_together(cores, filters, query[None], k, 1, quick)
+            assert ids[0].tolist() == [i for _, i in found]
+            assert far[0].tolist() == [d for d, _ in found]
+
+
+def test_a_refused_query_lets_go_of_the_graphs_that_had_begun():
+    rng = np.random.default_rng(12)
+    parts = [nf.HNSW(48), nf.HNSW(32)]
+    for part in parts:
+        part.add(rng.standard_normal((400, part.dim)), ids=np.arange(400))
+    with pytest.raises(ValueError, match="queries"):
+        _core.search_together(
+            [part._core for part in parts], [None] * 2, np.ones((1, 48), np.float32), 3, 1
+        )
+    for part in parts:  # nothing holds them any more
+        part.add(rng.standard_normal((1, part.dim)))
