@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/prefetch.inl.h"
+
 namespace nearfield {
 namespace {
 
@@ -150,25 +152,57 @@ void BoundCodes::prepare(const MatrixView& queries, QueryBlock& block) const {
         // |r| |y| <= reach * query_share * |y| for this reach, which also covers |t d| |e|.
         const double reach = std::max(rounded.code_norm, rounded.error / query_share) * 1.000001;
         const double factor = metric_.needs_norm ? 2.0 : 1.0;
-        const double sum_of_lengths = length + max_norm_;
-        const double rounding = (static_cast<double>(dim_) + 32) * float_unit *
-                                (sum_of_lengths * sum_of_lengths + std::abs(metric_.offset));
-        const double constant = metric_.needs_norm ? length * length : metric_.offset;
         block.terms[i] = {static_cast<std::int32_t>(zero_code * rounded.sum),
                           static_cast<float>(factor * rounded.scale),
-                          static_cast<float>(factor * reach),
-                          static_cast<float>(rounding - constant)};
+                          static_cast<float>(factor * reach), slack(length)};
     }
 }
 
+float BoundCodes::slack(double length) const {
+    const double sum_of_lengths = length + max_norm_;
+    const double rounding = (static_cast<double>(dim_) + 32) * float_unit *
+                            (sum_of_lengths * sum_of_lengths + std::abs(metric_.offset));
+    const double constant = metric_.needs_norm ? length * length : metric_.offset;
+    return static_cast<float>(rounding - constant);
+}
+
 void BoundCodes::prepare_one(const float* query, QueryBlock& block) const {
-    prepare({query, 1, dim_}, block);
-    if (!signs_) return;
-    std::vector<float> rotated(dim_);
-    rotation_.apply(query, rotated.data());
-    // The second parts of codes, which ask for a query of bytes, are not used.
-    signs_->prepare({rotated.data(), block.codes.as<std::int8_t>(), 0, 0}, norm(query, dim_),
-                    metric_.needs_norm ? 2.0f : 1.0f, block.terms[0].c, block.signs.emplace());
+    if (!signs_) {
+        prepare({query, 1, dim_}, block);
+        return;
+    }
+    // The tails of a collection are asked one after another: what a query becomes does not depend
+    // on their rows, but for one term.
+    struct Last {
+        const kernels::MetricInfo* metric = nullptr;
+        std::vector<float> query;
+        QueryBlock block;
+    };
+    thread_local Last last;
+    if (last.metric != &metric_ || last.query.size() != dim_ ||
+        std::memcmp(last.query.data(), query, dim_ * sizeof(float)) != 0) {
+        last.metric = nullptr;
+        last.query.assign(query, query + dim_);
+        prepare({query, 1, dim_}, last.block);
+        std::vector<float> rotated(dim_);
+        rotation_.apply(query, rotated.data());
+        // The second parts of codes, which ask for a query of bytes, are not used.
+        signs_->prepare({rotated.data(), last.block.codes.as<std::int8_t>(), 0, 0},
+                        norm(query, dim_), metric_.needs_norm ? 2.0f : 1.0f, 0,
+                        last.block.signs.emplace());
+        last.metric = &metric_;
+    }
+    const auto copy = [](const Buffer& from, Buffer& to) {
+        to.resize(from.size());
+        std::memcpy(to.data(), from.data(), from.size());
+    };
+    block.n = 1;
+    block.terms = last.block.terms;
+    copy(last.block.codes, block.codes);
+    SignCodes::Query& signs = block.signs.emplace();
+    signs.terms = last.block.signs->terms;
+    copy(last.block.signs->tables, signs.tables);
+    block.terms[0].c = signs.terms.c = slack(norm(query, dim_));
 }
 
 std::size_t BoundCodes::pick(const std::int32_t* dots, const kernels::BoundQuery& terms, Slot first,
@@ -204,11 +238,27 @@ std::size_t BoundCodes::scan_codes(const QueryBlock& block, std::size_t i, Slot 
     return pick(dots, block.terms[i], first, n, threshold, slots, bounds);
 }
 
+const float* BoundCodes::norms(Slot first) const {
+    static constexpr float none[max_scan] = {};
+    return metric_.needs_norm ? add_.as<float>() + first : none;
+}
+
+Slot BoundCodes::likeliest(const QueryBlock& block, Slot first, std::size_t n) const {
+    std::uint32_t rows[max_scan] = {};
+    float bounds[max_scan];
+    const std::size_t found =
+        signs_->survivors(*block.signs, first, n, norms(first), infinity, rows, bounds);
+    return first + rows[std::min_element(bounds, bounds + found) - bounds];
+}
+
 std::size_t BoundCodes::skim(const QueryBlock& block, Slot first, std::size_t n, float threshold,
                              Slot* slots, float* bounds) const {
-    const std::size_t left = signs_->survivors(*block.signs, first, n, add_.as<float>() + first,
-                                               threshold, slots, bounds);
+    const std::size_t left =
+        signs_->survivors(*block.signs, first, n, norms(first), threshold, slots, bounds);
     if (left * sparse_share > n) return scan_codes(block, 0, first, n, threshold, slots, bounds);
+    for (std::size_t i = 0; i < left; ++i)
+        for (const Buffer* terms : {&add_, &scale_, &error_})
+            kernels::prefetch(terms->as<float>() + first + slots[i]);
     std::int32_t dots[max_scan];
     kernels::kernels().dot_u8_gather(block.codes.as<std::int8_t>(),
                                      codes_.as<std::uint8_t>() + std::size_t{first} * stride_,

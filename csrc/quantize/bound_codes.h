@@ -67,6 +67,9 @@ class BoundCodes {
     /// max_scan.
     std::size_t survivors(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
                           float threshold, Slot* slots, float* bounds) const;
+    /// The one of [first, first + n), both multiples of 32, n <= max_scan, that looks nearest by
+    /// its signs, to what prepare_one() made ready.
+    Slot likeliest(const QueryBlock& block, Slot first, std::size_t n) const;
     /// Dot products of every query of the block with rows [first, first + n), for select() below.
     void scan(const QueryBlock& block, Slot first, std::size_t n, Scratch& scratch) const;
     /// As survivors(), reading what scan() left.
@@ -80,6 +83,10 @@ class BoundCodes {
     static constexpr std::size_t max_scan = 256;
 
   private:
+    /// What a query of this norm adds to every bound: rounding, and the constant of the metric.
+    float slack(double length) const;
+    /// What belongs to rows alone, for max_scan of them.
+    const float* norms(Slot first) const;
     /// survivors() by signs first, of whole blocks of them.
     std::size_t skim(const QueryBlock& block, Slot first, std::size_t n, float threshold,
                      Slot* slots, float* bounds) const;

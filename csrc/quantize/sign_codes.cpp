@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
+
+#include "kernels/prefetch.inl.h"
 
 namespace nearfield {
 namespace {
@@ -10,6 +13,10 @@ constexpr int bits = 3;  // of codes whose first is the sign
 constexpr double deviations = 5;
 // The tables of a query are rounded: by 0.29 units each, and there is one for at least four values.
 constexpr double rounding_of_tables = 0.3;
+// So much is worth a large page, though it may not fill it: on small ones a scan that begins with
+// cold caches took half as long again.
+constexpr std::size_t large = std::size_t{1} << 19, large_page = std::size_t{1} << 21;
+constexpr std::size_t blocks_ahead = 8;
 
 }  // namespace
 
@@ -17,26 +24,29 @@ SignCodes::SignCodes(std::size_t dim) : dim_(dim), codes_(dim, bits) {}
 
 template <class Bytes>
 auto SignCodes::lane(Bytes& blocks, Slot slot) const {
-    return blocks.data() + slot / BlockCodes::block_rows * codes_.block_bytes() +
-           slot % BlockCodes::block_rows;
+    return blocks.data() + slot / BlockCodes::block_rows * stride() + slot % BlockCodes::block_rows;
+}
+
+template <class Bytes>
+auto SignCodes::term(Bytes& blocks, Slot slot, Term which) const {
+    using Value = std::conditional_t<std::is_const_v<Bytes>, const float, float>;
+    constexpr std::size_t rows = BlockCodes::block_rows;
+    return reinterpret_cast<Value*>(blocks.data() + slot / rows * stride() + codes_.block_bytes()) +
+           which * rows + slot % rows;
 }
 
 std::size_t SignCodes::block_bytes(std::size_t slots) const {
-    return kernels::padded(slots, BlockCodes::block_rows) / BlockCodes::block_rows *
-           codes_.block_bytes();
+    return kernels::padded(slots, BlockCodes::block_rows) / BlockCodes::block_rows * stride();
 }
 
 void SignCodes::reserve(std::size_t slots) {
-    scale_.reserve(slots * sizeof(float));
-    error_.reserve(slots * sizeof(float));
-    blocks_.reserve(block_bytes(slots));
+    const std::size_t bytes = block_bytes(slots);
+    blocks_.reserve(bytes < large ? bytes : std::max(bytes, large_page));
 }
 
 void SignCodes::resize(std::size_t slots) {
     reserve(slots);
     blocks_.resize(block_bytes(slots));
-    scale_.resize(slots * sizeof(float));
-    error_.resize(slots * sizeof(float));
 }
 
 void SignCodes::encode(Slot slot, const float* rotated, double length) {
@@ -53,10 +63,10 @@ void SignCodes::encode(Slot slot, const float* rotated, double length) {
     double product = 0;  // with signs of one half
     for (const float sum : sums) product += static_cast<double>(sum) / 2;
     const double square = length * length;
-    const double scale = product > 0 ? square / product : 0.0;
-    const double beside = std::max(0.0, scale * scale * static_cast<double>(dim_) / 4 - square);
-    scale_.as<float>()[slot] = static_cast<float>(scale);
-    error_.as<float>()[slot] = static_cast<float>(
+    const double factor = product > 0 ? square / product : 0.0;
+    const double beside = std::max(0.0, factor * factor * static_cast<double>(dim_) / 4 - square);
+    *term(blocks_, slot, scale) = static_cast<float>(factor);
+    *term(blocks_, slot, error) = static_cast<float>(
         std::sqrt(beside / static_cast<double>(std::max<std::size_t>(dim_, 2) - 1)) +
         1e-6 * length);
 }
@@ -66,8 +76,8 @@ void SignCodes::take(Slot slot, const SignCodes& other, Slot from) {
     std::byte* const out = lane(blocks_, slot);
     for (std::size_t at = 0; at < codes_.block_bytes(); at += BlockCodes::block_rows)
         out[at] = in[at];
-    scale_.as<float>()[slot] = other.scale_.as<float>()[from];
-    error_.as<float>()[slot] = other.error_.as<float>()[from];
+    for (const Term which : {scale, error})
+        *term(blocks_, slot, which) = *term(other.blocks_, from, which);
 }
 
 void SignCodes::prepare(const BlockCodes::Query& query, double length, float factor, float constant,
@@ -82,15 +92,25 @@ void SignCodes::prepare(const BlockCodes::Query& query, double length, float fac
 
 std::size_t SignCodes::survivors(const Query& query, Slot first, std::size_t n, const float* add,
                                  float threshold, std::uint32_t* rows, float* bounds) const {
+    constexpr std::size_t block_rows = BlockCodes::block_rows;
     alignas(64) std::int32_t sums[max_scan];
-    thread_local BlockCodes::Scratch scratch;
-    codes_.scan(query.tables.data(), 1,
-                blocks_.data() + first / BlockCodes::block_rows * codes_.block_bytes(),
-                kernels::padded(n, BlockCodes::block_rows) / BlockCodes::block_rows, sums, max_scan,
-                scratch);
-    return kernels::kernels().select_bound(
-        sums, n, {add, scale_.as<float>() + first, error_.as<float>() + first}, query.terms,
-        threshold, rows, bounds);
+    codes_.scan_first(
+        query.tables.data(),
+        {blocks_.data() + first / block_rows * stride(), n / block_rows, stride(), true}, sums);
+    std::size_t found = 0;
+    for (std::size_t at = 0; at < n; at += block_rows) {
+        const Slot slot = first + static_cast<Slot>(at);
+        const float* const scales = term(blocks_, slot, scale);
+        kernels::prefetch_range(
+            reinterpret_cast<const std::byte*>(scales) + blocks_ahead * stride(),
+            n_terms * block_rows * sizeof(float));
+        const std::size_t kept = kernels::kernels().select_bound(
+            sums + at, block_rows, {add + at, scales, term(blocks_, slot, error)}, query.terms,
+            threshold, rows + found, bounds + found);
+        for (const std::size_t end = found + kept; found < end; ++found)
+            rows[found] += static_cast<std::uint32_t>(at);
+    }
+    return found;
 }
 
 }  // namespace nearfield

@@ -23,7 +23,7 @@ class SignCodes {
     void reserve(std::size_t slots);
     /// See Buffer.
     void touch(std::size_t slots) { blocks_.touch(block_bytes(slots)); }
-    std::size_t bytes() const { return blocks_.size() + scale_.size() + error_.size(); }
+    std::size_t bytes() const { return blocks_.size(); }
     /// `rotated` (dim,), of norm `length`. Different slots may be encoded by different threads.
     void encode(Slot slot, const float* rotated, double length);
     /// Copies the code `from` of others.
@@ -37,23 +37,33 @@ class SignCodes {
     /// and `constant` in it.
     void prepare(const BlockCodes::Query& query, double length, float factor, float constant,
                  Query& out) const;
-    /// Rows i of [0, n) from `first` on, a multiple of 32, whose bound is <= threshold, ascending;
-    /// n
-    /// <= max_scan. `add` (n,): what belongs to rows alone.
+    /// Rows i of [0, n) from `first` on, both multiples of 32, whose bound is <= threshold,
+    /// ascending; n <= max_scan. `add` (n,): what belongs to rows alone.
     std::size_t survivors(const Query& query, Slot first, std::size_t n, const float* add,
                           float threshold, std::uint32_t* rows, float* bounds) const;
 
     static constexpr std::size_t max_scan = 256;
 
   private:
+    /// What of a row goes into its bound beside the code.
+    enum Term : std::size_t { scale, error, n_terms };
+
+    /// From one block to the next: the codes of 32 rows, their scales, their errors. One stream
+    /// that a scan reads from front to back.
+    std::size_t stride() const {
+        return codes_.block_bytes() + n_terms * BlockCodes::block_rows * sizeof(float);
+    }
     std::size_t block_bytes(std::size_t slots) const;
     /// The first byte of a slot's code; the others follow 32 bytes apart.
     template <class Bytes>
     auto lane(Bytes& blocks, Slot slot) const;
+    /// That of a slot, and then those of the slots that follow in its block.
+    template <class Bytes>
+    auto term(Bytes& blocks, Slot slot, Term which) const;
 
     std::size_t dim_;
     SplitCodes codes_;  // of which the first bits alone are used
-    Buffer blocks_, scale_, error_;
+    Buffer blocks_;
 };
 
 }  // namespace nearfield

@@ -17,6 +17,9 @@ constexpr std::size_t block_queries = 256;
 constexpr std::size_t queries_at_once = 8192;
 // A filter that lets in fewer rows than this share is walked row by row, not scanned.
 constexpr std::size_t sparse_share = 32;
+// Rows measured before a scan that no limit is known for: of the nearest each is the first of its
+// piece by its signs, or nearly.
+constexpr std::size_t least_looked_at = 64;
 // Where bounds fail to reject (say k near n), they are not worth reading.
 constexpr std::uint64_t trial_rows = 4096;
 constexpr std::uint64_t useful_share = 4;
@@ -102,6 +105,10 @@ void FlatIndex::search_one(const float* query, const SearchParams& params, const
         worker.scorer->set_query(query);
         worker.best.clear(params.limit);
     }
+    if (block.signs && params.limit == infinity) {
+        const float limit = reach(block, params.k, filter, workers[0]);
+        for (Worker& worker : workers) worker.best.clear(limit);
+    }
 
     parallel_for(run, rows(), rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t w) {
         Worker& worker = workers[w];
@@ -133,6 +140,30 @@ void FlatIndex::search_one(const float* query, const SearchParams& params, const
         worker.report(params.counters);
     }
     write(best, params.k, out);
+}
+
+float FlatIndex::reach(const BoundCodes::QueryBlock& block, std::size_t k, const Filter& filter,
+                       Worker& worker) const {
+    constexpr std::size_t block_rows = 32;  // as signs lie
+    const std::size_t wanted = std::max(least_looked_at, 4 * k);
+    const std::size_t piece = std::min(scan_rows, rows() / wanted / block_rows * block_rows);
+    if (piece == 0) return infinity;
+    TopK best(k);
+    std::size_t n = 0, measured = 0;
+    const auto measure = [&] {
+        worker.measure(n);
+        worker.offer(n, best);
+        measured += n;
+        n = 0;
+    };
+    for (std::size_t first = 0; first + piece <= rows(); first += piece) {
+        const Slot slot = codes_->likeliest(block, static_cast<Slot>(first), piece);
+        if (filter.allowed && !filter.allowed->test(slot)) continue;
+        worker.slots[n++] = slot;
+        if (n == scan_rows) measure();
+    }
+    measure();
+    return measured < k ? infinity : best.finish().back().distance;
 }
 
 void FlatIndex::search_listed(const MatrixView& queries, const SearchParams& params,
