@@ -27,6 +27,7 @@ void bind_hnsw(py::module_& m);
 void bind_ivf(py::module_& m);
 void bind_search_one(py::module_& m);
 void bind_together(py::module_& m);
+void bind_hits(py::module_& m);
 void bind_exact(py::module_& m);
 void bind_state(py::module_& m);
 void bind_storage(py::module_& m);

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
     bind_ivf(m);
     bind_search_one(m);
     bind_together(m);
+    bind_hits(m);
     bind_exact(m);
     bind_state(m);
     bind_storage(m);

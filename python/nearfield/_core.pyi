@@ -87,6 +87,9 @@ def hash_rows(rows: list[tuple[int | str | bytes | None, ...]]) -> list[int]: ..
 def search_one(
     core: Index, result_type: type, query: Any, k: Any, ef_search: Any, threads: Any, /
 ) -> Any: ...
+def make_hits(
+    type: type, cache: Any, slots: Any, distances: Any, metric: Any, scan: Any, /
+) -> Any: ...
 def search_together(
     indexes: list[Index],
     filters: list[PreparedFilter | None],

@@ -23,6 +23,11 @@ class RowCache:
         self._entries: dict[int, Entry] = {}
         self._lock = threading.Lock()
 
+    @property
+    def entries(self) -> dict[int, Entry]:
+        """To be read only."""
+        return self._entries
+
     def get_many(self, slots: Iterable[int]) -> list[Entry | None]:
         return list(map(self._entries.get, slots))
 

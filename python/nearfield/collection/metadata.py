@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -14,6 +14,7 @@ __all__ = [
     "as_stored",
     "check_fields",
     "look_up",
+    "scan_json",
 ]
 
 MAX_BYTES = 1 << 20
@@ -24,6 +25,11 @@ _PLAIN = frozenset((str, int, float, bool, type(None)))  # come back from JSON a
 _AS_JSON = {True: "true", False: "false", None: "null"}
 # json.dumps makes one of these each time.
 _DECODER = json.JSONDecoder()
+# What raw_decode calls, where there is such a thing: no line of Python a row.
+scan_json: Callable[[str, int], tuple[Any, int]] = getattr(
+    _DECODER, "scan_once", _DECODER.raw_decode
+)
+"""The value that begins there in a JSON text, and where it ends."""
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict)
 
 

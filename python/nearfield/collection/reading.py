@@ -10,9 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from nearfield import _core
 from nearfield.arrays import as_matrix
 from nearfield.collection.hits import Hit, Item, score
 from nearfield.collection.inputs import as_ids, as_texts, as_vectors
+from nearfield.collection.metadata import scan_json
 from nearfield.collection.opening import Opened
 from nearfield.collection.where import Where, parse
 from nearfield.errors import UnknownId
@@ -232,6 +234,11 @@ class Reading:
         """Rows of these slots, None if one of them is held no more."""
         store = self._ready().store
         metric = store.settings.metric
+        cached: list[list[Hit]] | None = _core.make_hits(
+            Hit, store.cache.entries, slots, distances, metric, scan_json
+        )
+        if cached is not None:
+            return cached
         out = []
         for row, far in zip(slots.tolist(), distances.tolist(), strict=True):
             found = store.entries(row if row[-1] >= 0 else [slot for slot in row if slot >= 0])

@@ -40,7 +40,7 @@ class View:
     def with_part(self, part: Part, views: Sequence[SegmentView], seq: int) -> View:
         parts = dict(self.parts)
         parts[part] = tuple(views)
-        return View(parts, seq)
+        return self._next(parts, seq)
 
     def changed(
         self, removed: Mapping[Part, NDArray[np.int64]], grown: Sequence[Segment], seq: int
@@ -56,7 +56,14 @@ class View:
             )
         for part, slots in removed.items():
             parts[part] = tuple(view.without(slots) for view in parts[part])
-        return View(parts, seq)
+        return self._next(parts, seq)
+
+    def _next(self, parts: Mapping[Part, tuple[SegmentView, ...]], seq: int) -> View:
+        """Made ready for searches by who writes, where this one was searched."""
+        view = View(parts, seq)
+        if self._all is not None and self._all.searched:
+            view.chosen()
+        return view
 
     def chosen(self, part: Part = None, every: bool = True) -> Chosen:
         """Those of one part, or all, to be searched."""
@@ -82,6 +89,8 @@ class Chosen:
         self._live = sum(view.live for view in self._views)
         self._shares = [view.live / self._live for view in self._views]
         self._seq = seq
+        self._all_rows: list[Any] | None = None  # the filters of a search without a condition
+        self.searched = False
 
     def search(
         self,
@@ -95,8 +104,9 @@ class Chosen:
         as there are rows.
         """
         k = min(k, max(1, self._live))
+        self.searched = True
         if self._plain and options.keys() == {"threads"}:
-            rows = [view.filter(where, fields) for view in self._views]
+            rows = self._rows(where, fields)
             quick = self._quick and where is None and len(queries) == 1
             found = _core.search_together(
                 self._cores, rows, queries, k, options["threads"], quick, self._seq, self._shares
@@ -105,6 +115,13 @@ class Chosen:
             if found is not None:
                 return found
         return self._one_by_one(queries, k, where, fields, options)
+
+    def _rows(self, where: Where | None, fields: Fields) -> list[Any]:
+        if where is not None:
+            return [view.filter(where, fields) for view in self._views]
+        if self._all_rows is None:
+            self._all_rows = [view.filter(None, fields) for view in self._views]
+        return self._all_rows
 
     def _one_by_one(
         self,
