@@ -14,13 +14,13 @@
 namespace nearfield::bindings {
 namespace {
 
-std::vector<Asked> as_asked(const py::list& indexes, const py::list& filters,
-                            const py::list& shares) {
+std::vector<AskedIndex> as_asked(const py::list& indexes, const py::list& filters,
+                                 const py::list& shares) {
     require(indexes.size() == filters.size(), "filters must have one entry an index (",
             indexes.size(), "), got ", filters.size());
     require(shares.empty() || shares.size() == indexes.size(),
             "shares must have one entry an index (", indexes.size(), "), got ", shares.size());
-    std::vector<Asked> asked;
+    std::vector<AskedIndex> asked;
     for (std::size_t i = 0; i < indexes.size(); ++i) {
         FilterSpec filter;
         if (!filters[i].is_none()) {
@@ -56,7 +56,7 @@ py::object ask_together(const py::list& indexes, const py::list& filters, const 
     const Matrix matrix = as_matrix(queries, "queries");
     const std::size_t wanted = as_count(k);
     require(!matrix.single, "queries must be 2-D, got one query");
-    const std::vector<Asked> asked = as_asked(indexes, filters, shares);
+    const std::vector<AskedIndex> asked = as_asked(indexes, filters, shares);
     const Run run = make_run(threads, py::none());
     const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(matrix.view.rows),
                                          static_cast<py::ssize_t>(wanted)};

@@ -67,7 +67,7 @@ void merge(const std::vector<Id>& found, const std::vector<float>& far, std::siz
 
 }  // namespace
 
-bool search_together(const std::vector<Asked>& asked, const MatrixView& queries, std::size_t k,
+bool search_together(const std::vector<AskedIndex>& asked, const MatrixView& queries, std::size_t k,
                      const Run& run, bool wait, Id* ids, float* distances) {
     const std::size_t total = queries.rows * k;
     std::vector<Id> found(asked.size() * total);

@@ -8,7 +8,7 @@
 
 namespace nearfield {
 
-struct Asked {
+struct AskedIndex {
     const Index* index;
     FilterSpec filter;
     float share;  // of the rows
@@ -16,7 +16,7 @@ struct Asked {
 
 /// ids and distances (queries.rows, k): the nearest of what all give, ties going to the smaller id.
 /// False, where it should not `wait`, if somebody is changing one of them.
-bool search_together(const std::vector<Asked>& asked, const MatrixView& queries, std::size_t k,
+bool search_together(const std::vector<AskedIndex>& asked, const MatrixView& queries, std::size_t k,
                      const Run& run, bool wait, Id* ids, float* distances);
 
 }  // namespace nearfield
