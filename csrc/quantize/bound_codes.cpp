@@ -243,18 +243,26 @@ const float* BoundCodes::norms(Slot first) const {
     return metric_.needs_norm ? add_.as<float>() + first : none;
 }
 
-Slot BoundCodes::likeliest(const QueryBlock& block, Slot first, std::size_t n) const {
-    std::uint32_t rows[max_scan] = {};
+void BoundCodes::look(std::size_t n, QueryBlock& block) const {
+    n = n / BlockCodes::block_rows * BlockCodes::block_rows;
+    block.looks.assign(n, -infinity);
+    std::uint32_t rows[max_scan];
     float bounds[max_scan];
-    const std::size_t found =
-        signs_->survivors(*block.signs, first, n, norms(first), infinity, rows, bounds);
-    return first + rows[std::min_element(bounds, bounds + found) - bounds];
+    for (std::size_t at = 0; at < n; at += max_scan) {
+        const auto first = static_cast<Slot>(at);
+        const std::size_t found = signs_->survivors(*block.signs, first, std::min(max_scan, n - at),
+                                                    norms(first), infinity, rows, bounds);
+        for (std::size_t i = 0; i < found; ++i) block.looks[at + rows[i]] = bounds[i];
+    }
 }
 
 std::size_t BoundCodes::skim(const QueryBlock& block, Slot first, std::size_t n, float threshold,
                              Slot* slots, float* bounds) const {
+    const bool known = std::size_t{first} + n <= block.looks.size();
     const std::size_t left =
-        signs_->survivors(*block.signs, first, n, norms(first), threshold, slots, bounds);
+        known ? kernels::kernels().select_below(&block.looks[first], n,
+                                                std::nextafter(threshold, infinity), slots)
+              : signs_->survivors(*block.signs, first, n, norms(first), threshold, slots, bounds);
     if (left * sparse_share > n) return scan_codes(block, 0, first, n, threshold, slots, bounds);
     for (std::size_t i = 0; i < left; ++i)
         for (const Buffer* terms : {&add_, &scale_, &error_})

@@ -53,6 +53,7 @@ class BoundCodes {
         Buffer codes;  // (n, code_dim) int8
         std::vector<kernels::BoundQuery> terms;
         std::optional<SignCodes::Query> signs;
+        std::vector<float> looks;  // bounds of the first rows by their signs
     };
     void prepare(const MatrixView& queries, QueryBlock& block) const;
     /// The same for one query (dim,), and its signs where they are kept.
@@ -67,9 +68,9 @@ class BoundCodes {
     /// max_scan.
     std::size_t survivors(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
                           float threshold, Slot* slots, float* bounds) const;
-    /// The one of [first, first + n), both multiples of 32, n <= max_scan, that looks nearest by
-    /// its signs, to what prepare_one() made ready.
-    Slot likeliest(const QueryBlock& block, Slot first, std::size_t n) const;
+    /// Has the block keep what signs say of the first rows, up to n, in whole blocks of them: then
+    /// survivors() need not look again. For what prepare_one() made ready.
+    void look(std::size_t n, QueryBlock& block) const;
     /// Dot products of every query of the block with rows [first, first + n), for select() below.
     void scan(const QueryBlock& block, Slot first, std::size_t n, Scratch& scratch) const;
     /// As survivors(), reading what scan() left.

@@ -66,7 +66,7 @@ class FlatIndex final : public Index {
                     Neighbor* out, const Run& run) const;
     /// A distance within which k rows lie, found by measuring those whose signs look nearest; +inf
     /// where that is not worth it.
-    float reach(const BoundCodes::QueryBlock& block, std::size_t k, const Filter& filter,
+    float reach(BoundCodes::QueryBlock& block, std::size_t k, const Filter& filter,
                 Worker& worker) const;
     void search_listed(const MatrixView& queries, const SearchParams& params, const Filter& filter,
                        Neighbor* out, const Run& run) const;

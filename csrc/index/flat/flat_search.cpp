@@ -19,7 +19,9 @@ constexpr std::size_t queries_at_once = 8192;
 constexpr std::size_t sparse_share = 32;
 // Rows measured before a scan that no limit is known for: of the nearest each is the first of its
 // piece by its signs, or nearly.
-constexpr std::size_t least_looked_at = 64;
+constexpr std::size_t least_looked_at = 64, least_piece = 32;
+// Of more rows the first say enough.
+constexpr std::size_t most_looked_at = std::size_t{1} << 16;
 // Where bounds fail to reject (say k near n), they are not worth reading.
 constexpr std::uint64_t trial_rows = 4096;
 constexpr std::uint64_t useful_share = 4;
@@ -142,12 +144,11 @@ void FlatIndex::search_one(const float* query, const SearchParams& params, const
     write(best, params.k, out);
 }
 
-float FlatIndex::reach(const BoundCodes::QueryBlock& block, std::size_t k, const Filter& filter,
+float FlatIndex::reach(BoundCodes::QueryBlock& block, std::size_t k, const Filter& filter,
                        Worker& worker) const {
-    constexpr std::size_t block_rows = 32;  // as signs lie
-    const std::size_t wanted = std::max(least_looked_at, 4 * k);
-    const std::size_t piece = std::min(scan_rows, rows() / wanted / block_rows * block_rows);
-    if (piece == 0) return infinity;
+    const std::size_t wanted = std::max(least_looked_at, 4 * k), piece = rows() / wanted;
+    if (piece < least_piece || rows() > most_looked_at) return infinity;
+    codes_->look(rows(), block);
     TopK best(k);
     std::size_t n = 0, measured = 0;
     const auto measure = [&] {
@@ -156,8 +157,11 @@ float FlatIndex::reach(const BoundCodes::QueryBlock& block, std::size_t k, const
         measured += n;
         n = 0;
     };
-    for (std::size_t first = 0; first + piece <= rows(); first += piece) {
-        const Slot slot = codes_->likeliest(block, static_cast<Slot>(first), piece);
+    const auto begin = block.looks.begin();
+    for (std::size_t first = 0; first + piece <= block.looks.size(); first += piece) {
+        const auto from = begin + static_cast<std::ptrdiff_t>(first);
+        const auto nearest = std::min_element(from, from + static_cast<std::ptrdiff_t>(piece));
+        const auto slot = static_cast<Slot>(nearest - begin);
         if (filter.allowed && !filter.allowed->test(slot)) continue;
         worker.slots[n++] = slot;
         if (n == scan_rows) measure();
