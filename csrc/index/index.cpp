@@ -260,6 +260,7 @@ std::unique_ptr<Steps> Index::begin_search(const MatrixView& query, const Search
                                            float* distances) const {
     require(params.k >= 1, "k must be at least 1, got ", params.k);
     space_.check("queries", query, Run{1, nullptr});
+    if (!takes_steps()) return nullptr;
     auto begun = std::make_unique<Beginning>(*this, query.row(0), params, filter, ids, distances);
     return begun->begun() ? std::move(begun) : nullptr;
 }

@@ -119,6 +119,8 @@ class Index {
     /// The same, unless somebody is changing the index: then false, at once.
     bool try_search(const MatrixView& queries, const SearchParams& params, const FilterSpec& filter,
                     Id* ids, float* distances, const Run& run) const;
+    /// Whether begin_search() may give something.
+    virtual bool takes_steps() const { return false; }
     /// search() for one query, step by step. Null where this index has no such search for it, and
     /// while somebody is changing it. Nobody can before what is given ends, which it has to do on
     /// the same thread, and before what was given to that thread earlier.

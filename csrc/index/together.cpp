@@ -77,14 +77,16 @@ bool search_together(const std::vector<AskedIndex>& asked, const MatrixView& que
     params.k = k;
     const bool lone = queries.rows == 1;
     Nearest nearest(k);
-    if (lone) {
+    const auto steps = std::count_if(asked.begin(), asked.end(),
+                                     [](const auto& one) { return one.index->takes_steps(); });
+    if (lone && steps > 1) {
         Turns turns;
         for (std::size_t i = 0; i < asked.size(); ++i) {
             params.share = asked[i].share;
-            auto steps = asked[i].index->begin_search(queries, params, asked[i].filter,
+            auto begun = asked[i].index->begin_search(queries, params, asked[i].filter,
                                                       &found[i * k], &far[i * k]);
-            answered[i] = steps != nullptr;
-            if (steps) turns.add(std::move(steps));
+            answered[i] = begun != nullptr;
+            if (begun) turns.add(std::move(begun));
         }
         turns.finish();
         for (std::size_t i = 0; i < asked.size(); ++i)

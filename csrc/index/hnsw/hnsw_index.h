@@ -27,6 +27,7 @@ class HnswIndex final : public Index {
     ~HnswIndex() override;
     static std::unique_ptr<Index> from_state(StateReader& in);
     const char* kind() const override { return "hnsw"; }
+    bool takes_steps() const override { return true; }
     const HnswParams& params() const { return params_; }
     /// Candidates kept by a search that is not given its own number.
     std::size_t ef_search() const;
