@@ -22,8 +22,8 @@ class SignCodes {
     void resize(std::size_t slots);
     void reserve(std::size_t slots);
     /// See Buffer.
-    void touch(std::size_t slots) { blocks_.touch(block_bytes(slots)); }
-    std::size_t bytes() const { return blocks_.size(); }
+    void touch(std::size_t slots) { groups_.touch(bytes_of(slots)); }
+    std::size_t bytes() const { return groups_.size(); }
     /// `rotated` (dim,), of norm `length`. Different slots may be encoded by different threads.
     void encode(Slot slot, const float* rotated, double length);
     /// Copies the code `from` of others.
@@ -37,8 +37,8 @@ class SignCodes {
     /// and `constant` in it.
     void prepare(const BlockCodes::Query& query, double length, float factor, float constant,
                  Query& out) const;
-    /// Rows i of [0, n) from `first` on, both multiples of 32, whose bound is <= threshold,
-    /// ascending; n <= max_scan. `add` (n,): what belongs to rows alone.
+    /// Rows i of [0, n) from `first` on, a multiple of max_scan, whose bound is <= threshold,
+    /// ascending; n <= max_scan, a multiple of 32. `add` (n,): what belongs to rows alone.
     std::size_t survivors(const Query& query, Slot first, std::size_t n, const float* add,
                           float threshold, std::uint32_t* rows, float* bounds) const;
 
@@ -48,22 +48,24 @@ class SignCodes {
     /// What of a row goes into its bound beside the code.
     enum Term : std::size_t { scale, error, n_terms };
 
-    /// From one block to the next: the codes of 32 rows, their scales, their errors. One stream
-    /// that a scan reads from front to back.
-    std::size_t stride() const {
-        return codes_.block_bytes() + n_terms * BlockCodes::block_rows * sizeof(float);
+    /// max_scan rows lie together, their terms and then their blocks: one stream that a scan reads
+    /// from front to back.
+    std::size_t group_bytes() const {
+        return terms_bytes + max_scan / BlockCodes::block_rows * codes_.block_bytes();
     }
-    std::size_t block_bytes(std::size_t slots) const;
+    std::size_t bytes_of(std::size_t slots) const;
     /// The first byte of a slot's code; the others follow 32 bytes apart.
     template <class Bytes>
-    auto lane(Bytes& blocks, Slot slot) const;
-    /// That of a slot, and then those of the slots that follow in its block.
+    auto lane(Bytes& groups, Slot slot) const;
+    /// That of a slot, and then those of the slots that follow in its group.
     template <class Bytes>
-    auto term(Bytes& blocks, Slot slot, Term which) const;
+    auto term(Bytes& groups, Slot slot, Term which) const;
+
+    static constexpr std::size_t terms_bytes = n_terms * max_scan * sizeof(float);
 
     std::size_t dim_;
     SplitCodes codes_;  // of which the first bits alone are used
-    Buffer blocks_;
+    Buffer groups_;
 };
 
 }  // namespace nearfield
