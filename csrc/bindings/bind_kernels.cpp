@@ -176,7 +176,7 @@ py::array_t<T> aligned(std::vector<py::ssize_t> shape) {
     for (const py::ssize_t s : shape) bytes *= static_cast<std::size_t>(s);
     constexpr std::align_val_t line{64};
     void* const data = ::operator new(bytes + 1, line);
-    const py::capsule owner(data, [](void* p) { ::operator delete(p, std::align_val_t{64}); });
+    const py::capsule owner(data, [](void* p) { ::operator delete (p, std::align_val_t{64}); });
     return py::array_t<T>(std::move(shape), static_cast<T*>(data), owner);
 }
 
@@ -245,7 +245,8 @@ py::array_t<std::uint32_t> select_below(const std::string& layer, const py::arra
 py::tuple select_bound(const std::string& layer, const py::array_t<std::int32_t>& dots,
                        const py::array_t<float>& add, const py::array_t<float>& scale,
                        const py::array_t<float>& error, const py::tuple& query, float threshold) {
-    const kernels::BoundRows rows{add.data(), scale.data(), error.data()};
+    const kernels::BoundRows rows{add.data(), scale.data(),
+                                  error.size() > 0 ? error.data() : nullptr};
     const kernels::BoundQuery q{query[0].cast<std::int32_t>(), query[1].cast<float>(),
                                 query[2].cast<float>(), query[3].cast<float>()};
     py::array_t<std::uint32_t> out(dots.size());

@@ -12,8 +12,8 @@ namespace nearfield {
 
 /// Rows scanned at a time: the sums of many queries with them stay in the second-level cache.
 inline constexpr std::size_t scan_rows = 256;
-/// The same of heads, of which a row has few bytes.
-inline constexpr std::size_t head_rows = 1024;
+/// The same of heads, of which a row has few bytes and which hardly any pass.
+inline constexpr std::size_t head_rows = 2048;
 /// Of the queries that meet in a list, so many are multiplied at a time.
 inline constexpr std::size_t queries_a_tile = 64;
 

@@ -4,7 +4,9 @@
 //     with zero;
 //   Sum: 32-bit sums with zero() and operator +; sum4(a, b, c, d, out) adds up the lanes of four;
 //   rows_at_once: how many rows its products are taken of together, 4 or, where Sum::sum8 is, 8;
-//   fixed_lengths: whether codes of common lengths get kernels of their own;
+//   fixed_lengths: whether codes of common lengths get kernels of their own; then dot_parts<bits,
+//     n>(), as dot() for the first n parts, and for rows of half a register load_halves(lower,
+//     upper) and load_nibbles(row), the row and again the upper four bits of its bytes;
 //   Wide: the same bytes as 16-bit values, with operator -; widen<S>(bytes); madd(Sum, Wide, Wide);
 //   dot<bits>(Sum, codes, query): adds the products of the 8 / bits parts of `codes`, lowest bits
 //     first, with query[0], query[1], ...; u8_offset is what it takes from each 8-bit code on CPUs
@@ -228,6 +230,37 @@ struct FixedDot : IntegerDot<B, Product> {
     }
 };
 
+/// Codes whose rows fill half a register: the lower half is compared with the parts of the query
+/// in the lower bits of its bytes, the upper half, the same bytes, with the others.
+template <class B, int bits>
+struct HalfDot {
+    using Out = std::int32_t;
+    static constexpr int rows_at_once = B::rows_at_once;
+    static constexpr bool one_long_row = false;
+    static constexpr int parts = 4 / bits;
+    static constexpr std::size_t bytes = B::width / 2;
+    typename B::Register q[parts];
+
+    explicit HalfDot(const Byte* query) {
+        unrolled<parts>(
+            [&](auto p) { q[p] = B::load_halves(query + p * bytes, query + (p + parts) * bytes); });
+    }
+    static constexpr std::size_t row_bytes() { return bytes; }
+    static std::size_t stream_ahead() { return 2048; }
+
+    template <int R>
+    [[gnu::always_inline]] void run(const Byte* const* rows, Out* out) const {
+        typename B::Sum sums[R];
+        unrolled<R>([&](auto r) __attribute__((always_inline)) {
+            sums[r] =
+                B::template dot_parts<bits, parts>(B::Sum::zero(), B::load_nibbles(rows[r]), q);
+        });
+        std::int32_t total[R < 4 ? 4 : R];
+        add_lanes<R>(sums, total);
+        for (int r = 0; r < R; ++r) out[r] = total[r];
+    }
+};
+
 template <class B>
 struct Hamming {
     using Out = std::uint32_t;
@@ -309,6 +342,13 @@ void code_rows(const std::int8_t* query, const std::uint8_t* codes, std::size_t 
 template <class B, int bits>
 void code_gather(const std::int8_t* query, const std::uint8_t* base, const std::uint32_t* slots,
                  std::size_t n, std::size_t bytes, std::size_t stride, std::int32_t* dots) {
+    if constexpr (B::fixed_lengths && bits < 4) {
+        if (2 * bytes == B::width) {
+            run_gather(HalfDot<B, bits>(reinterpret_cast<const Byte*>(query)), base, slots, n,
+                       stride, dots);
+            return;
+        }
+    }
     with_length<B, CodeProduct<B, bits>>(query, bytes, [&](const auto& kernel) {
         run_gather(kernel, base, slots, n, stride, dots);
     });

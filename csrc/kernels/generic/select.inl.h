@@ -1,7 +1,8 @@
 // Keeping the indices whose value passes a threshold, over a register type F of floats that also
 // has broadcast(value), operator *, from_int(ints, i, shift), from_int_first(ints, i, count,
 // shift); below(a, b), at_most(a, b): one bit a lane, never set by NaN; append_indices(mask, first,
-// out), append(mask, values, out): the chosen lanes, packed.
+// out), append(mask, values, out): the chosen lanes, packed; packs: whether it also has
+// pack_indices(), which may write beyond them, up to a register.
 #pragma once
 
 #include "kernels/generic/half.inl.h"
@@ -50,9 +51,18 @@ std::size_t select_bound_of(const std::int32_t* dots, std::size_t n, const Bound
         if constexpr (errors) off = fma(load(error), b, c);
         const F bound = estimate - off;
         const unsigned mask = at_most(bound, limit) & valid;
-        if (mask == 0) return;
-        F::append_indices(mask, static_cast<std::uint32_t>(i), out + kept);
-        if constexpr (errors) F::append(mask, bound, bounds + kept);
+        if constexpr (!errors && F::packs) {
+            // About a row in a hundred passes: no branch foretells which. At most i were kept, so
+            // there is room for a register.
+            if (valid == ~0u)
+                F::pack_indices(mask, static_cast<std::uint32_t>(i), out + kept);
+            else
+                F::append_indices(mask, static_cast<std::uint32_t>(i), out + kept);
+        } else {
+            if (mask == 0) return;
+            F::append_indices(mask, static_cast<std::uint32_t>(i), out + kept);
+            if constexpr (errors) F::append(mask, bound, bounds + kept);
+        }
         kept += static_cast<std::size_t>(__builtin_popcount(mask));
     };
     std::size_t i = 0;

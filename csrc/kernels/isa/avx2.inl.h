@@ -125,6 +125,7 @@ struct F32x8 {
                                 std::int32_t shift) {
         return shifted(_mm256_maskload_epi32(ints + i, first_lanes(count)), shift);
     }
+    static constexpr bool packs = false;
     static void append_indices(unsigned mask, std::uint32_t first, std::uint32_t* out) {
         for (; mask != 0; mask &= mask - 1)
             *out++ = first + static_cast<std::uint32_t>(__builtin_ctz(mask));

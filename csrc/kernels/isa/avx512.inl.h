@@ -94,12 +94,18 @@ struct F32x16 {
         return shifted(_mm512_maskz_loadu_epi32(first_lanes(count), ints + i), shift);
     }
     static void append_indices(unsigned mask, std::uint32_t first, std::uint32_t* out) {
+        _mm512_mask_storeu_epi32(out, first_lanes(popcount(mask)), packed_indices(mask, first));
+    }
+    static constexpr bool packs = true;
+    static void pack_indices(unsigned mask, std::uint32_t first, std::uint32_t* out) {
+        _mm512_storeu_si512(out, packed_indices(mask, first));
+    }
+    static __m512i packed_indices(unsigned mask, std::uint32_t first) {
         const __m512i iota =
             _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
         const __m512i index = _mm512_add_epi32(iota, _mm512_set1_epi32(static_cast<int>(first)));
         // Compressing in a register: compress-to-memory takes hundreds of cycles on Zen 4.
-        _mm512_mask_storeu_epi32(out, first_lanes(popcount(mask)),
-                                 _mm512_maskz_compress_epi32(lanes_of(mask), index));
+        return _mm512_maskz_compress_epi32(lanes_of(mask), index);
     }
     static void append(unsigned mask, F32x16 values, float* out) {
         _mm512_mask_storeu_ps(out, first_lanes(popcount(mask)),

@@ -11,11 +11,26 @@ struct BytesVnni : BytesAvx512 {
         return {_mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum.v, a.even, b.even), a.odd, b.odd)};
     }
     template <int bits>
-    static I32x16 dot(I32x16 sum, U8x64 codes, const U8x64* query) {
+    [[gnu::always_inline]] static I32x16 dot(I32x16 sum, U8x64 codes, const U8x64* query) {
+        return dot_parts<bits, 8 / bits>(sum, codes, query);
+    }
+    template <int bits, int parts>
+    [[gnu::always_inline]] static I32x16 dot_parts(I32x16 sum, U8x64 codes, const U8x64* query) {
         keep_in_register(codes);
-        unrolled<8 / bits>(
+        unrolled<parts>(
             [&](auto p) { sum.v = _mm512_dpbusd_epi32(sum.v, part<bits>(codes, p), query[p].v); });
         return sum;
+    }
+    static U8x64 load_halves(const Byte* lower, const Byte* upper) {
+        return {_mm512_inserti64x4(_mm512_castsi256_si512(half(lower)), half(upper), 1)};
+    }
+    /// 32 bytes, and again with the upper four bits of each moved down.
+    static U8x64 load_nibbles(const Byte* row) {
+        const __m512i twice = _mm512_broadcast_i64x4(half(row));
+        return {_mm512_mask_srli_epi64(twice, 0xf0, twice, 4)};
+    }
+    static __m256i half(const Byte* at) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
     }
     /// The product takes unsigned with signed bytes, so rows move up by 128.
     static constexpr std::int32_t i8_offset = -128;

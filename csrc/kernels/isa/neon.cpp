@@ -86,6 +86,7 @@ struct F32x4 {
         const int32x4_t values = vreinterpretq_s32_u8(load_16_first(at, 4 * count));
         return {vcvtq_f32_s32(vsubq_s32(values, vdupq_n_s32(shift)))};
     }
+    static constexpr bool packs = false;
     static void append_indices(unsigned mask, std::uint32_t first, std::uint32_t* out) {
         for (; mask != 0; mask &= mask - 1)
             *out++ = first + static_cast<std::uint32_t>(__builtin_ctz(mask));

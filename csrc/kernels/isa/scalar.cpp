@@ -47,6 +47,7 @@ struct F32x1 {
                                 std::int32_t shift) {
         return from_int(ints, i, shift);
     }
+    static constexpr bool packs = false;
     static void append_indices(unsigned, std::uint32_t first, std::uint32_t* out) { *out = first; }
     static void append(unsigned, F32x1 value, float* out) { *out = value.v; }
     static void sum4(F32x1 a, F32x1 b, F32x1 c, F32x1 d, float* out) {

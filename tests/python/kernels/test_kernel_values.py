@@ -41,6 +41,19 @@ def test_select_bound_keeps_the_rows_whose_bound_is_at_most_the_threshold(layer,
         assert set(kept) <= set(np.flatnonzero(want <= threshold + 1e-5))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+def test_select_bound_without_errors_keeps_rows_and_tells_no_bounds(layer, share, rng):
+    no_errors = np.empty(0, np.float32)
+    for n in [*LENGTHS, 2048]:
+        dots = rng.integers(-1000, 1000, n).astype(np.int32)
+        add, scale = np.zeros(n, np.float32), np.ones(n, np.float32)
+        threshold = float(np.quantile(-dots, share)) if share else -1001.0
+        kept, _ = kernels.select_bound(
+            layer, dots, add, scale, no_errors, (0, 1.0, 0.0, 0.0), threshold
+        )
+        np.testing.assert_array_equal(kept, np.flatnonzero(-dots <= threshold))
+
+
 def test_select_bound_never_keeps_nan(layer):
     ones = np.ones(37, np.float32)
     add = ones.copy()
