@@ -21,6 +21,17 @@ __all__ = ["IVFPQ"]
 _FEW_A_LIST = 30
 
 
+def _usual_groups(dim: int, bits: int) -> int | None:
+    """Give the groups of product codes where the core's own would be too long for their bits.
+
+    That has one group of all 101 dimensions, as none but 1 and 101 divide them.
+    """
+    if not isinstance(dim, int | np.integer) or not 1 <= bits <= 8:
+        return None  # the core says what is wrong
+    most = next((m for m in range((dim + 1) // 2, 1, -1) if dim % m == 0), 1)
+    return int(dim) if dim > bits * most else None
+
+
 class IVFPQ(Index):
     """Open the lists nearest to a query, rank their codes, then the best by the vectors.
 
@@ -50,7 +61,8 @@ class IVFPQ(Index):
         quicker.
     pq_m : int, a divisor of dim, optional
         Groups, of "pq" only; None takes one for two dimensions where that divides, else the most
-        below that do, which is 1 of a prime dim.
+        below that do, or one for each dimension where these would have more than `bits` of them,
+        as those of a prime dim.
     opq : bool, default False
         Whether "pq" also learns a rotation: better codes, training takes longer.
     soar : bool, default False
@@ -64,7 +76,7 @@ class IVFPQ(Index):
         Rows to rank by that the index does not hold, such as a memmap: an array whose row i is the
         vector of id i, or a callable that takes (m,) int64 ids and gives (m, dim) rows. `rerank` is
         None then. An array has as many rows as there are vectors; once some are removed, give its
-        `__getitem__`.
+        `__getitem__`, as ids stay what they were.
     candidates : int, optional
         Vectors that are ranked exactly, for each query; None chooses from k and bits.
     seed : int, default 0
@@ -124,6 +136,8 @@ class IVFPQ(Index):
         as_int(nprobe, "nprobe")
         as_int(bits, "bits")
         as_int(seed, "seed", 0, 2**64 - 1)
+        if codes == "pq" and pq_m is None:
+            pq_m = _usual_groups(dim, bits)
         self._core: _core.IvfIndex
         super().__init__(
             _core.IvfIndex(
@@ -169,7 +183,10 @@ class IVFPQ(Index):
             raise ValueError(
                 f"rerank_from must come with rerank=None, got rerank={self._params['rerank']!r}"
             )
-        self._rows = None if source is None else RowSource(source, self.dim, self.metric)
+        rows = None if source is None else RowSource(source, self.dim, self.metric)
+        if rows is not None and len(self) > 0:
+            rows.check_ids(self.ids)
+        self._rows = rows
         self._params["rerank_from"] = source
 
     @property
@@ -194,7 +211,7 @@ class IVFPQ(Index):
     @nprobe.setter
     def nprobe(self, nprobe: int) -> None:
         if self.trained:
-            self._as_nprobe(nprobe)
+            self._as_nprobe(nprobe, "setting nprobe")
         self._core.nprobe = as_int(nprobe, "nprobe")
 
     def train(self, sample: ArrayLike, *, threads: int = 0, progress: Progress = False) -> None:
@@ -333,7 +350,7 @@ class IVFPQ(Index):
             If queries have another dim, hold NaN or infinity, k < 1, nprobe is not in 1..nlist, or
             the rows of `rerank_from` are not as many as the vectors.
         """
-        lists = self._as_nprobe(nprobe)
+        lists = self._as_nprobe(nprobe, "search()")
         if self._rows is None:
             return self._search(queries, k, filter, threads, nprobe=lists)
         self._rows.check_length(len(self))
@@ -374,7 +391,7 @@ class IVFPQ(Index):
         ValueError
             If queries have another dim or hold NaN or infinity, or radius is NaN.
         """
-        lists = self._as_nprobe(nprobe)
+        lists = self._as_nprobe(nprobe, "range_search()")
         return self._range_search(queries, radius, filter, threads, nprobe=lists)
 
     def count_work(
@@ -388,11 +405,11 @@ class IVFPQ(Index):
             "distances" (on codes or vectors), "exact_distances" (on vectors), "hops" (lists
             opened), "bytes" (of codes and vectors read).
         """
-        return self._count(queries, k, filter, nprobe=self._as_nprobe(nprobe))
+        return self._count(queries, k, filter, nprobe=self._as_nprobe(nprobe, "count_work()"))
 
-    def _as_nprobe(self, nprobe: int | None) -> int:
+    def _as_nprobe(self, nprobe: int | None, call: str) -> int:
         if not self.trained:
-            raise NotTrained("the index is not trained; call train() before search()")
+            raise NotTrained(f"the index is not trained; call train() before {call}")
         if nprobe is None:
             return 0
         number = as_int(nprobe, "nprobe")

@@ -85,7 +85,10 @@ class RowSource:
     def check_length(self, n: int) -> None:
         """Raise unless an array has a row for each of n vectors and no more."""
         if self._length is not None and self._length != n:
-            raise ValueError(f"rerank_from must have one row a vector ({n}), got {self._length}")
+            raise ValueError(
+                f"rerank_from must have one row a vector ({n}), got {self._length}; where vectors "
+                "were removed, give the __getitem__ of an array of all rows"
+            )
 
     def rank(self, queries: NDArray[np.float32], found: Neighbors, k: int) -> Neighbors:
         """Order the ids found by the exact distances to their rows, and keep k."""
@@ -95,6 +98,8 @@ class RowSource:
         distances = np.full((len(ids), k), np.inf, np.float32)
         for i, row in enumerate(ids):
             held = np.sort(row[row >= 0])  # in order, as a file likes it
+            if self._length is not None and len(held) > 0 and held[-1] >= self._length:
+                self.check_ids(held)  # it was numbered after a removal
             exact = self._distances(asked[i], held)
             best = np.lexsort((held, exact))[:k]
             out[i, : len(best)] = held[best]

@@ -16,12 +16,12 @@ def sample(rng):
 def test_searching_and_adding_before_training_is_refused(sample):
     index = nf.IVFPQ(DIM, "l2", 4)
     assert not index.trained
-    with pytest.raises(nf.NotTrained, match="not trained; call train"):
-        index.add(sample)
-    with pytest.raises(nf.NotTrained, match="not trained; call train"):
-        index.search(sample)
-    with pytest.raises(nf.NotTrained, match="not trained; call train"):
-        index.range_search(sample, 1.0)
+    for name, arguments in {
+        "add": (sample,), "search": (sample,), "range_search": (sample, 1.0),
+        "count_work": (sample,),
+    }.items():  # fmt: skip
+        with pytest.raises(nf.NotTrained, match=rf"not trained; call train\(\) before {name}\(\)"):
+            getattr(index, name)(*arguments)
     assert len(index) == 0
 
 
@@ -142,6 +142,27 @@ def test_bad_samples_are_refused(value, sample):
     assert not index.trained
 
 
+def test_an_array_to_rank_by_keeps_in_step_with_ids_or_is_refused(sample):
+    index = nf.IVFPQ(DIM, nlist=8, rerank_from=sample)
+    index.train(sample)
+    index.add(sample)
+    index.remove([0, 7])
+    with pytest.raises(ValueError, match="where vectors were removed, give the __getitem__"):
+        index.search(sample[1])
+    # As many rows as vectors, but row 0 is that of id 1.
+    with pytest.raises(ValueError, match=r"ids must be rows of rerank_from \(0\.\.397\), got 398"):
+        index.rerank_from = np.delete(sample, [0, 7], axis=0)
+    assert index.rerank_from is sample
+    index.add(sample[[0, 7]])  # as ids 400 and 401
+    with pytest.raises(
+        ValueError, match=r"ids must be rows of rerank_from \(0\.\.399\), got 40[01]"
+    ):
+        index.search(sample[0])
+    index.rerank_from = np.vstack([sample, sample[[0, 7]]]).__getitem__
+    hits = index.search(sample[[0, 1]], k=1)
+    assert hits.ids.tolist() == [[400], [1]]
+
+
 def test_a_rerank_source_of_another_length_is_refused(sample):
     index = nf.IVFPQ(DIM, nlist=8, rerank_from=sample[:399])
     index.train(sample)
@@ -149,7 +170,7 @@ def test_a_rerank_source_of_another_length_is_refused(sample):
         index.add(sample, ids=np.arange(400))
     index.add(sample[:300])
     with pytest.raises(
-        ValueError, match=r"rerank_from must have one row a vector \(300\), got 399"
+        ValueError, match=r"rerank_from must have one row a vector \(300\), got 399; where"
     ):
         index.search(sample)
     with pytest.raises(ValueError, match=r"rerank_from must have shape \(n, 12\), got \(400, 11\)"):

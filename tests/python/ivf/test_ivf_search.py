@@ -60,6 +60,17 @@ def test_codes_alone_reach_their_recall_floor(metric, codes, bits, data):
     assert np.abs(hits.distances - truth).mean() < (0.3 if bits < 4 else 0.12) * spread
 
 
+@pytest.mark.parametrize(("dim", "bits"), [(47, 4), (47, 8), (35, 4)])
+def test_product_codes_of_dims_with_few_divisors_reach_the_same_floor(dim, bits, data, tmp_path):
+    vectors, queries = (np.ascontiguousarray(rows[:, :dim]) for rows in data)
+    index = made(vectors, codes="pq", bits=bits, rerank=None)
+    hits = index.search(queries, k=10, nprobe=40)
+    assert recall(hits, vectors, queries, "l2") > FLOORS["pq"][bits]
+    index.save(tmp_path / "a.nf")
+    again = nf.load(tmp_path / "a.nf")
+    np.testing.assert_array_equal(again.search(queries, k=10, nprobe=40).ids, hits.ids)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_two_part_codes_read_little_and_find_what_whole_ones_find(metric):
     rng = np.random.default_rng(7)
