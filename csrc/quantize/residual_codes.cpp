@@ -18,6 +18,7 @@ namespace {
 // Factors beyond this would leave float16; only vectors some 250 times as far from their centroid
 // as vectors are from the centre reach it.
 constexpr float largest_factor = 65000.0f;
+constexpr float largest_norm2 = 50000.0f;
 // A code less aligned than this with its vector is scaled for least error, not for no bias.
 constexpr float least_cosine = 0.2f;
 
@@ -187,6 +188,11 @@ ResidualCodes::Factors ResidualCodes::encode(const float* row, const float* cent
     float* const r = scratch;
     float* const y = scratch + dim_;
     for (std::size_t i = 0; i < dim_; ++i) r[i] = row[i] - centroid[i];
+    if (const float norm2 = dot(r, r, dim_); norms_ && norm2 > largest_norm2) {
+        // Farther than factors can say: as far as they can, the same way.
+        const float shrunk = std::sqrt(largest_norm2 / norm2);
+        for (std::size_t i = 0; i < dim_; ++i) r[i] *= shrunk;
+    }
     blocks_->encode(r, code);
     blocks_->decode(code, y);
     const Fit whole = fit(centroid, r, y);

@@ -10,6 +10,7 @@
 #include "core/random.h"
 #include "core/thread_pool.h"
 #include "index/ivf/ivf_worker.h"
+#include "quantize/far_rows.h"
 #include "quantize/kmeans.h"
 #include "quantize/seeding.h"
 
@@ -134,14 +135,15 @@ void IvfIndex::train(const MatrixView& sample, const Run& run) {
     kmeans_params.max_iterations = 12;
     kmeans_params.init = KMeansInit::sample;
     kmeans_params.seed = params_.codes.seed;
-    std::vector<float> drawn, scratch;
-    const MatrixView ready =
+    std::vector<float> drawn, scratch, copies;
+    const MatrixView all =
         space_.prepare(draw(sample, std::max(kmeans_params.sample_per_centroid * k, most_residuals),
                             params_.codes.seed, drawn),
                        scratch);
+    const MatrixView ready = without_far(all, k, copies);
     const std::size_t dim = space_.dim(), n = ready.rows;
     ResidualCodes codes(dim, space_.metric(), params_.codes);
-    codes.frame().train(ready);
+    train_frame(codes.frame(), ready, all);
     std::vector<float> rows(n * dim);
     const Run quiet{run.threads, nullptr};
     codes.apply(ready, rows.data(), quiet);

@@ -222,3 +222,22 @@ def test_tuning_sets_nprobe(data):
     found = index.tune(data[1], k=5, recall=0.9, seconds=0.01)
     assert found.setting == {"nprobe": index.nprobe}
     assert recall(index.search(data[1], k=5), *data, "l2", k=5) >= 0.9
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot"])
+@pytest.mark.parametrize("nlist", [1, 16])
+@pytest.mark.parametrize("bits", [3, 4, 5])
+@pytest.mark.parametrize("share", [0.001, 0.05])
+def test_a_few_vectors_of_10_000_times_the_length_hide_no_others(metric, nlist, bits, share, data):
+    rng = np.random.default_rng(3)
+    vectors, queries = data[0].copy(), data[1]
+    far = rng.permutation(N)[: int(share * N)]
+    vectors[far] *= 1e4
+    index = made(vectors, metric, nlist, bits=bits, rerank=None)
+    hits = index.search(queries, k=10, nprobe=nlist)
+    assert recall(hits, vectors, queries, metric) > FLOORS["rabitq"][bits] - 0.06
+    if metric == "l2":
+        own = index.search(vectors[far], k=1, nprobe=nlist)
+        assert np.mean(own.ids[:, 0] == far) > 0.9
+    ranked = made(vectors, metric, nlist, bits=bits, rerank="float32")
+    assert recall(ranked.search(queries, k=10, nprobe=nlist), vectors, queries, metric) > 0.95
