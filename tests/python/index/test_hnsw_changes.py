@@ -228,15 +228,23 @@ def test_an_interrupted_remove_changes_nothing(rng):
 @pytest.mark.parametrize("call", ["optimize", "compact"])
 def test_an_interrupted_optimize_or_compact_changes_no_answer(call, rng):
     vectors = made(rng, 16_000)
-    index = small_index()
-    index.add(vectors)
-    index.remove(np.arange(0, 16_000, 20))
-    before, ready = index.search(vectors[:50], k=5), index.prepare(np.arange(1, 20))
-    with interrupted(0.01):
-        getattr(index, call)(threads=1)
-    index.validate()
-    np.testing.assert_array_equal(index.search(vectors[:50], k=5).ids, before.ids)
-    assert (index.search(vectors[:1], k=5, filter=ready).ids < 20).all()
+    for seconds in (0.01, 0.003, 0.001, 0.0003):
+        index = small_index()
+        index.add(vectors)
+        index.remove(np.arange(0, 16_000, 20))
+        before, ready = index.search(vectors[:50], k=5), index.prepare(np.arange(1, 20))
+        with interrupted(seconds):
+            getattr(index, call)(threads=1)
+        index.validate()
+        np.testing.assert_array_equal(index.search(vectors[:50], k=5).ids, before.ids)
+        try:
+            found = index.search(vectors[:1], k=5, filter=ready)
+        except ValueError:  # slots have moved: the signal came too late, and all was done
+            continue
+        assert (found.ids < 20).all()
+        break
+    else:
+        pytest.fail("no signal came in time")
     getattr(index, call)()
     index.validate()
     assert len(index) == 15_200
