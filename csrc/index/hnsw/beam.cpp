@@ -42,10 +42,12 @@ void Beam::start(const Graph& graph, const Walk& walk, const float* starts) {
              size_);
     if (log_.size() < size_) log_.resize(size_);
     for (std::size_t i = 0; i < size_; ++i) {
+        if (!mark(node(i))) continue;  // a seed of both kinds
+        pool_distances_[logged_] = pool_distances_[i];
+        pool_nodes_[logged_] = pool_nodes_[i];
         log_[logged_++] = node(i);
-        mark(node(i));
     }
-    batch_ = logged_;
+    batch_ = size_ = logged_;
 }
 
 void Beam::scan(const Graph& graph, const Seeds& seeds, std::size_t n, std::size_t room,

@@ -78,7 +78,12 @@ class Beam {
               const float* distances = nullptr);
     void fit(const Graph& graph, std::size_t ef);
     kernels::Pool pool() { return {pool_distances_.data(), pool_nodes_.data()}; }
-    void mark(Slot node) { visited_[node / 64] |= std::uint64_t{1} << (node % 64); }
+    /// Whether the node was not visited before.
+    bool mark(Slot node) {
+        const std::uint64_t bit = std::uint64_t{1} << (node % 64), before = visited_[node / 64];
+        visited_[node / 64] = before | bit;
+        return !(before & bit);
+    }
 
     Graph::Query query_;
     std::vector<float> pool_distances_;

@@ -56,6 +56,13 @@ def test_wide_searches_find_what_they_should(index, vectors, queries):
     assert (alone == together).mean() > 0.9  # several heads at a time may go another way
 
 
+def test_no_vector_is_found_twice(index, vectors):
+    """Some nodes are entries of both kinds, and what lies at them is near them."""
+    assert index.stats()["entry_points"] > 0
+    found = index.search(vectors, k=10, ef_search=WIDE).ids
+    assert (np.diff(np.sort(found, axis=1), axis=1) > 0).all()
+
+
 def test_any_number_of_threads_builds_the_same(vectors, index, tmp_path):
     index.save(tmp_path / "two.nf")
     build(vectors, threads=1).save(tmp_path / "one.nf")
