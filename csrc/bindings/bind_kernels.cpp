@@ -169,14 +169,16 @@ py::array_t<std::uint32_t> hamming(const std::string& layer, const py::array_t<s
                view.dim, out, repeats);
 }
 
+constexpr std::align_val_t line{64};
+void free_aligned(void* data) { ::operator delete(data, line); }
+
 /// An uninitialised array on a 64-byte boundary.
 template <class T>
 py::array_t<T> aligned(std::vector<py::ssize_t> shape) {
     std::size_t bytes = sizeof(T);
     for (const py::ssize_t s : shape) bytes *= static_cast<std::size_t>(s);
-    constexpr std::align_val_t line{64};
     void* const data = ::operator new(bytes + 1, line);
-    const py::capsule owner(data, [](void* p) { ::operator delete (p, std::align_val_t{64}); });
+    const py::capsule owner(data, free_aligned);
     return py::array_t<T>(std::move(shape), static_cast<T*>(data), owner);
 }
 

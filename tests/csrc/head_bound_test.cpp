@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "core/random.h"
+#include "exact_distance.h"
 #include "quantize/headed_codes.h"
 #include "quantize/residual_codes.h"
 #include "store/space.h"
@@ -18,6 +19,8 @@ namespace {
 using check::check;
 using check::check_below;
 using check::check_equal;
+using check::exact_distance;
+using check::product;
 using check::Test;
 
 constexpr std::size_t n_rows = 6000, n_queries = 300, block = BlockCodes::block_rows;
@@ -47,19 +50,6 @@ std::vector<float> shaped_rows(std::size_t n, std::size_t dim, bool clumps, std:
             row[d] = row[d] + 0.05f * static_cast<float>(random.normal()) + 0.2f;
     }
     return rows;
-}
-
-double product(const float* a, const float* b, std::size_t dim) {
-    double sum = 0;
-    for (std::size_t d = 0; d < dim; ++d) sum += static_cast<double>(a[d]) * b[d];
-    return sum;
-}
-
-double exact_distance(const std::string& metric, const float* q, const float* x, std::size_t dim) {
-    const double both = product(q, x, dim);
-    if (metric == "dot") return -both;
-    if (metric == "cosine") return 1 - both;
-    return product(q, q, dim) + product(x, x, dim) - 2 * both;
 }
 
 float value_of(std::uint16_t half) {

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "core/random.h"
+#include "exact_distance.h"
 #include "quantize/residual_codes.h"
 #include "store/space.h"
 
@@ -13,6 +14,8 @@ namespace nearfield {
 namespace {
 
 using check::check_below;
+using check::exact_distance;
+using check::product;
 using check::Test;
 
 constexpr std::size_t n_lists = 3, list_rows = 80, n_rows = n_lists * list_rows, n_queries = 8;
@@ -30,19 +33,6 @@ std::vector<float> shaped_rows(std::size_t n, std::size_t dim, std::uint64_t see
                 centres[i % n_lists * dim + d] + static_cast<float>(weight * random.normal());
         }
     return rows;
-}
-
-double product(const float* a, const float* b, std::size_t dim) {
-    double sum = 0;
-    for (std::size_t d = 0; d < dim; ++d) sum += static_cast<double>(a[d]) * b[d];
-    return sum;
-}
-
-double exact_distance(const std::string& metric, const float* q, const float* x, std::size_t dim) {
-    const double both = product(q, x, dim);
-    if (metric == "dot") return -both;
-    if (metric == "cosine") return 1 - both;
-    return product(q, q, dim) + product(x, x, dim) - 2 * both;
 }
 
 /// Sums over all pairs of a query and a row.
