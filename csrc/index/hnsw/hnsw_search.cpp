@@ -194,22 +194,30 @@ void HnswIndex::range_rows(const MatrixView& queries, float radius, const Search
         for (std::size_t i = begin; i < end; ++i) {
             const float* const ready = space_.prepare(queries.row(i), worker->prepared.data());
             worker->scorer->set_query(ready);
+            // Returns how many of these lie within the radius, results or not.
             const auto measure = [&](const std::vector<Slot>& nodes) {
                 worker->distances.resize(nodes.size());
                 worker->scorer->score(nodes.data(), nodes.size(), worker->distances.data());
                 out[i].clear();
-                for (std::size_t j = 0; j < nodes.size(); ++j)
-                    if (worker->distances[j] <= radius)
+                std::size_t within = 0;
+                for (std::size_t j = 0; j < nodes.size(); ++j) {
+                    if (!(worker->distances[j] <= radius)) continue;
+                    ++within;
+                    if (query.allows(nodes[j]))
                         out[i].push_back({worker->distances[j], graph_.slots[nodes[j]]});
+                }
+                return within;
             };
-            // The beam is widened until most of what it holds lies outside the radius.
+            // The beam is widened until most of what it holds lies outside the radius. What a
+            // filter keeps out counts too: all that it lets in may lie beyond.
             bool complete = false;
+            const Beam& beam = worker->beams[0];
             for (std::size_t ef = query.ef(); !query.scan() && !complete; ef *= 4) {
                 if (few(query.count(), ef)) break;
                 walk_one(graph_, worker->beams[0], {ScalarCodes::Order::metric, ef}, ready);
-                query.collect(worker->beams[0], ef, infinity, worker->nodes);
-                measure(worker->nodes);
-                complete = 2 * out[i].size() <= worker->nodes.size();
+                worker->nodes.resize(beam.size());
+                for (std::size_t j = 0; j < beam.size(); ++j) worker->nodes[j] = beam.node(j);
+                complete = 2 * measure(worker->nodes) <= beam.size();
             }
             if (!complete) measure(query.all());
             std::sort(out[i].begin(), out[i].end());

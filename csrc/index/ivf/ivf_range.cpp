@@ -12,13 +12,15 @@ constexpr float deviations = 4;
 
 }  // namespace
 
-/// Lists are opened nearest first, twice as many at a time, until a round adds nothing; what the
-/// estimates let through is measured.
+/// Lists are opened nearest first, twice as many at a time, until a round finds nothing, even of
+/// what the filter keeps out: all that it lets in may lie beyond. What the estimates let through is
+/// measured.
 void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchParams& params,
                           const Filter& filter, std::vector<std::vector<Neighbor>>& out,
                           const Run& run) const {
     require_trained("range_search()");
-    const Search search(*this, params, filter);
+    const Filter nothing{nullptr, ids_map().size()};
+    const Search allowed(*this, params, filter), search(*this, params, nothing);
     const std::size_t nlist = finder_->size();
     const float miss = codes_.missed();
     parallel_for(run, queries.rows, 1, [&](std::size_t q, std::size_t, std::size_t) {
@@ -32,7 +34,7 @@ void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchP
                       &every, worker->ranking);
         const float limit = codes_.estimate(worker->queries, 0, radius);
         const float norm2 = worker->queries.int_terms[0].norm2;
-        std::size_t opened = 0, batch = search.nprobe();
+        std::size_t opened = 0, batch = allowed.nprobe();
         for (bool more = true; more && opened < nlist; batch *= 2) {
             const std::size_t end = std::min(nlist, opened + batch);
             for (; opened < end; ++opened) {
@@ -54,6 +56,10 @@ void IvfIndex::range_rows(const MatrixView& queries, float radius, const SearchP
             const std::size_t before = out[q].size();
             search.keep_within(*worker, ready.row(0), radius, out[q]);
             more = out[q].size() > before;
+            out[q].erase(
+                std::remove_if(out[q].begin() + static_cast<std::ptrdiff_t>(before), out[q].end(),
+                               [&](const Neighbor& found) { return !allowed.allows(found.slot); }),
+                out[q].end());
         }
         std::sort(out[q].begin(), out[q].end());
         search.report(*worker);

@@ -163,6 +163,24 @@ def test_k_may_exceed_ef_search_default_and_size(built, data, rng):
     assert len(set(hits.ids[0, :N].tolist())) == N
 
 
+def test_range_search_finds_what_a_filter_lets_in_beyond_all_that_it_keeps_out(data):
+    vectors, queries = data
+    vectors = np.concatenate([vectors, vectors[:2500] + 20])
+    index = nf.HNSW(DIM, "l2", M=8, ef_construction=60)
+    index.add(vectors)
+    mask = np.arange(len(vectors)) >= N
+    truth = exact_distances(vectors, queries[:10], "l2")
+    for share in (0.01, 0.2, 1.0):
+        radius = float(np.quantile(truth[:, mask], share))
+        found = index.range_search(queries[:10], radius, filter=mask)
+        expected = [np.flatnonzero((row <= radius) & mask) for row in truth]
+        right = sum(
+            np.isin(found.ids[found.lims[i] : found.lims[i + 1]], expected[i]).sum()
+            for i in range(10)
+        )
+        assert right > 0.97 * max(len(found.ids), sum(map(len, expected)))
+
+
 @pytest.mark.parametrize("neighbors", [3, 60, 1500])
 def test_range_search_finds_nearly_all_within_the_radius(neighbors, built, data):
     vectors, queries = data

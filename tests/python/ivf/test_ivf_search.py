@@ -185,6 +185,25 @@ def test_range_search_finds_what_lies_inside(metric, bits, data):
     assert right / total > 0.97
 
 
+@pytest.mark.parametrize("rerank", ["float16", None])
+def test_range_search_finds_what_a_filter_lets_in_beyond_all_that_it_keeps_out(rerank, data):
+    vectors, queries = data
+    vectors = np.concatenate([vectors, vectors[: N // 2] + 20])
+    index = nf.IVFPQ(DIM, "l2", 60, bits=8, rerank=rerank)
+    index.train(vectors)
+    index.add(vectors)
+    mask = np.arange(len(vectors)) >= N
+    truth = exact_distances(vectors, queries[:10], "l2")
+    radius = float(np.quantile(truth[:, mask], 0.5))
+    found = index.range_search(queries[:10], radius, nprobe=4, filter=mask)
+    expected = [np.flatnonzero((row <= radius) & mask) for row in truth]
+    right = sum(
+        np.isin(found.ids[found.lims[i] : found.lims[i + 1]], expected[i]).sum() for i in range(10)
+    )
+    assert right > 0.97 * sum(map(len, expected))
+    assert mask[found.ids].all()
+
+
 def test_an_empty_index_gives_padding(data):
     index = nf.IVFPQ(DIM, "l2", 4)
     index.train(data[0])
