@@ -153,6 +153,7 @@ struct EstimateQuery {
     const std::int8_t* codes;
     float a, b;
     std::int32_t shift;
+    float square = 0;  // of the query's length, for who asks how far off estimates are
 };
 /// distances[i] = a * add_i + b * scale_i * (dot_i - shift), each operation rounded on its own; the
 /// codes of slots[0, n) are to have been requested before. `distances` needs room for n + 16.

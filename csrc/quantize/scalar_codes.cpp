@@ -216,6 +216,13 @@ void ScalarCodes::decode(const std::uint8_t* code, std::uint32_t factors, float*
     for (std::size_t i = 0; i < dim_; ++i) vector[i] = rotated[i] / scale_ + centre_[i];
 }
 
+float ScalarCodes::length(std::uint32_t factors) {
+    const auto half = static_cast<std::uint16_t>(factors);
+    float square;
+    kernels::kernels().from_f16(&half, 1, &square);
+    return std::sqrt(square);
+}
+
 float ScalarCodes::offset(const float* vector, Order order) const {
     const bool centred = centres_query_ || order == Order::space;
     double sum = 0;
@@ -271,11 +278,16 @@ kernels::EstimateQuery ScalarCodes::round_query(const float* values, bool centre
     const float largest = kernels::kernels().largest(values, used_dim());
     const float factor = largest > 1e-30f ? 127 / largest : 0.0f;
     kernels::kernels().to_i8(values, code_dim_, factor, codes);
-    std::int32_t sum = 0;
-    for (std::size_t i = 0; i < code_dim_; ++i) sum += codes[i];
+    std::int32_t sum = 0, squares = 0;
+    for (std::size_t i = 0; i < code_dim_; ++i) {
+        sum += codes[i];
+        squares += codes[i] * codes[i];
+    }
     const auto levels = static_cast<double>((1 << bits_) - 1);
-    return {codes, centred ? 1.0f : 0.0f, factor > 0 ? 1 / factor : 0.0f,
-            static_cast<std::int32_t>(std::lrint(levels / 2 * sum))};
+    const float unit = factor > 0 ? 1 / factor : 0.0f;
+    return {codes, centred ? 1.0f : 0.0f, unit,
+            static_cast<std::int32_t>(std::lrint(levels / 2 * sum)),
+            unit * unit * static_cast<float>(squares)};
 }
 
 }  // namespace nearfield

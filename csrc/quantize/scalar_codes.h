@@ -84,6 +84,9 @@ class ScalarCodes {
         estimate_(query.terms, {base, stride_, bytes_, no_slot}, slots, factors, n, distances);
     }
 
+    /// |r| of a vector with these factors.
+    static float length(std::uint32_t factors);
+
     /// What an estimate lacks of the squared distance, or of -q.x where the order is that of a dot
     /// product, once it is divided by distance_scale() (twice that).
     float offset(const float* vector, Order order) const;

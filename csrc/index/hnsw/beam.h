@@ -67,6 +67,8 @@ class Beam {
     bool reached(const Graph& graph, Slot node);
     /// Every node expanded, in order.
     const std::vector<Slot>& expanded() const { return expanded_; }
+    /// What was asked, made ready; while that lasts.
+    const Graph::Query& query() const { return query_; }
     std::size_t hops() const { return expanded_.size(); }
     std::size_t distances() const { return scored_; }
 

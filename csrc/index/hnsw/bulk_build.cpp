@@ -273,23 +273,24 @@ LinkTable BulkBuild::refine(const Source& source, const std::vector<Slot>& order
     return refined;
 }
 
-/// How far estimates of the distances between neighbors are off, each node's common error aside.
+/// How far estimates of the distances between neighbors are off, each node's common error aside, as
+/// a share of what that grows with: it is another where vectors lie farther out or farther apart.
 void BulkBuild::measure_noise() {
     if (graph_.walks_rows) graph_.noise = 0;  // they are the distances
     if (graph_.walks_rows || !graph_.codes.spatial()) return;
     const std::size_t dim = space_.dim(), nodes = std::min(graph_.size(), noise_nodes);
     std::vector<float> vector(dim), other(dim), estimates(graph_.width + 16);
-    ScalarCodes::Query query;
-    double squares = 0, count = 0;
+    Graph::Query query;
+    double squares = 0, expected = 0;
     for (std::size_t i = 0; i < nodes; ++i) {
         const auto node = static_cast<Slot>(i * graph_.size() / nodes);
         const std::size_t n = graph_.count(node);
         if (n < 2) continue;
         graph_.get(node, vector.data());
-        graph_.codes.prepare(vector.data(), ScalarCodes::Order::space, query);
-        graph_.codes.estimate(query, graph_.code_rows.as<std::uint8_t>(), graph_.row(node),
-                              graph_.row(node) + graph_.width, n, estimates.data());
-        double sum = 0, own = 0;
+        graph_.prepare(vector.data(), ScalarCodes::Order::space, query);
+        graph_.estimate(query, graph_.row(node), graph_.row(node) + graph_.width, n,
+                        estimates.data());
+        double sum = 0, own = 0, doubts = 0;
         for (std::size_t j = 0; j < n; ++j) {
             graph_.get(graph_.row(node)[j], other.data());
             double distance = 0;
@@ -297,14 +298,21 @@ void BulkBuild::measure_noise() {
                 const double off = static_cast<double>(vector[d]) - other[d];
                 distance += off * off;
             }
-            const double error = estimates[j] - distance * graph_.codes.distance_scale();
+            distance *= graph_.codes.distance_scale();
+            const double error = estimates[j] - distance;
             sum += error;
             own += error * error;
+            const auto way = static_cast<float>(std::sqrt(distance));
+            const float length = ScalarCodes::length(graph_.factors[graph_.row(node)[j]]);
+            const double doubt = Graph::doubt(query, length, way);
+            doubts += doubt * doubt;
         }
+        const auto share = static_cast<double>(n - 1) / static_cast<double>(n);
         squares += own - sum * sum / static_cast<double>(n);
-        count += static_cast<double>(n - 1);
+        expected += doubts * share;
     }
-    if (count > 0) graph_.noise = static_cast<float>(std::sqrt(std::max(squares, 0.0) / count));
+    if (expected > 0)
+        graph_.noise = static_cast<float>(std::sqrt(std::max(squares, 0.0) / expected));
 }
 
 }  // namespace nearfield

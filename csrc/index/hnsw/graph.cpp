@@ -1,6 +1,7 @@
 #include "index/hnsw/graph.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -143,6 +144,15 @@ void Graph::prepare(const float* vector, ScalarCodes::Order order, Query& query)
         query.scorer = vectors.scorer(order == ScalarCodes::Order::space ? *geometry : *metric);
     query.order = order;
     query.scorer->set_query(vector);
+}
+
+float Graph::margin(const Query& query, float length, float estimate, float deviations) const {
+    const float share = deviations * noise;
+    if (noise_for_all || !(share > 0 && share < infinity)) return share;
+    // The estimate may be too low itself: the distance d solves d^2 = away + share * length * d.
+    const float square = query.codes.terms.square, off = share * length / 2;
+    const float distance = off + std::sqrt(off * off + std::max(0.0f, estimate + square));
+    return share * doubt(query, length, distance);
 }
 
 void Graph::reorder(const std::vector<Slot>& order) {

@@ -1,6 +1,8 @@
 // The graph and all that hangs on its nodes, in the order of nodes.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -111,6 +113,16 @@ struct Graph {
                            &which.factors[first], n, distances);
     }
 
+    /// What the error of an estimate grows with: a code is off by a share of its vector's length,
+    /// how far that lies from the middle of all, and the estimate by as large a share of the way to
+    /// the query, or of the query where that is nearer to the middle.
+    static float doubt(const Query& query, float length, float distance) {
+        return length * std::min(distance, std::sqrt(query.codes.terms.square));
+    }
+    /// How much more than that of one of the nearest nodes an estimate may be where the vector is
+    /// nearer, at so many standard deviations of noise.
+    float margin(const Query& query, float length, float estimate, float deviations) const;
+
     /// The stored vector, or what its code says of it; `vector` (dim,).
     void get(Slot node, float* vector) const;
     /// Measures by the stored vectors, or by codes.
@@ -163,9 +175,12 @@ struct Graph {
     /// And wide ones at the nearest of these too, where walks go astray (README.md). Any first few
     /// of them lie all over.
     Seeds wide_seeds;
-    float noise = infinity;  // of estimates among neighbors, as a standard deviation
-    bool coded = false;      // there are no vectors
-    bool linked = false;     // false while there are too few vectors for a graph
+    /// Of estimates among neighbors, a standard deviation as a share of doubt(); in files older
+    /// than that one for all.
+    float noise = infinity;
+    bool noise_for_all = false;
+    bool coded = false;   // there are no vectors
+    bool linked = false;  // false while there are too few vectors for a graph
 };
 
 /// The live nodes in the order of a walk that fills a page of memory breadth first and goes on near

@@ -34,9 +34,8 @@ class HnswIndex::Query {
         // no_slot where dead; anything in a file that changed while it was mapped.
         return slot < index_.ids_map().slots() && (!allowed_ || allowed_->test(slot));
     }
-    /// The allowed nodes a beam found, nearest first by estimate, at most `limit`, and none that is
-    /// more than `margin` beyond the k-th.
-    void collect(const Beam& beam, std::size_t limit, float margin, std::vector<Slot>& nodes) const;
+    /// The allowed nodes a beam found that are to be measured, nearest first by estimate.
+    void collect(const Beam& beam, std::vector<Slot>& nodes) const;
     /// Starts fetching what rank() will read.
     void fetch(const Beam& beam) const;
     /// All allowed nodes.
@@ -48,13 +47,17 @@ class HnswIndex::Query {
               Neighbor* out) const;
 
   private:
+    /// The largest estimate of a node to be measured, where the k-th is in place i of the beam and
+    /// its vector of that length.
+    float last(const Beam& beam, std::size_t i, float length) const;
+
     const HnswIndex& index_;
     const Bitmap* allowed_;  // by slot; null when every live node is allowed
     std::size_t count_;
     Counters* counters_;
     std::size_t k_;
     bool patient_ = false;
-    float margin_ = infinity;     // of estimates, within which nodes are measured
+    bool known_;                  // how far off estimates are
     std::size_t ef_, limit_ = 0;  // width of the beam; how many of it are measured
     std::size_t enough_ = 0;      // fewer allowed nodes in the beam mean that it missed some
     bool scan_;

@@ -49,9 +49,8 @@ HnswIndex::Query::Query(const HnswIndex& index, const SearchParams& params, cons
     require(ef_ >= k, "ef_search must be at least k (", k, "), got ", ef_);
     // Codes rank well, not perfectly: as many more than asked for are measured as their noise may
     // have put behind, or a few where it is not known.
-    const bool known = std::isfinite(index.graph_.noise) && !allowed_;
-    margin_ = known ? deviations * index.graph_.noise : infinity;
-    limit_ = known ? ef_ : k + std::max<std::size_t>(10, ef_ / 4);
+    known_ = std::isfinite(index.graph_.noise) && !allowed_;
+    limit_ = known_ ? ef_ : k + std::max<std::size_t>(10, ef_ / 4);
     enough_ = std::min({limit_, std::max(k, ef_ / 2), count_});
     if (!allowed_) enough_ = std::min(k, count_);
     // The beam is widened until it holds as many allowed nodes as it would hold nodes.
@@ -64,15 +63,21 @@ HnswIndex::Query::Query(const HnswIndex& index, const SearchParams& params, cons
     scan_ = !index.graph_.linked || few(count_, ef_);
 }
 
-void HnswIndex::Query::collect(const Beam& beam, std::size_t limit, float margin,
-                               std::vector<Slot>& nodes) const {
+float HnswIndex::Query::last(const Beam& beam, std::size_t i, float length) const {
+    const float estimate = beam.distance(i);
+    return known_ ? estimate + index_.graph_.margin(beam.query(), length, estimate, deviations)
+                  : infinity;
+}
+
+void HnswIndex::Query::collect(const Beam& beam, std::vector<Slot>& nodes) const {
     nodes.clear();
-    float last = infinity;
-    for (std::size_t i = 0; i < beam.size() && nodes.size() < limit; ++i) {
-        if (beam.distance(i) > last) break;
+    float most = infinity;
+    for (std::size_t i = 0; i < beam.size() && nodes.size() < limit_; ++i) {
+        if (beam.distance(i) > most) break;
         if (!allows(beam.node(i))) continue;
         nodes.push_back(beam.node(i));
-        if (nodes.size() == k_) last = beam.distance(i) + margin;
+        if (nodes.size() == k_)
+            most = last(beam, i, ScalarCodes::length(index_.graph_.factors[beam.node(i)]));
     }
 }
 
@@ -81,8 +86,12 @@ void HnswIndex::Query::fetch(const Beam& beam) const {
     if (graph.coded) return;  // codes were read a moment ago
     const std::size_t bytes = std::min(graph.vectors.stride(), fetched_bytes);
     const std::size_t n = std::min(beam.size(), limit_);
-    const float last = n > k_ ? beam.distance(k_ - 1) + margin_ : infinity;
-    for (std::size_t i = 0; i < n && beam.distance(i) <= last; ++i) {
+    float most = infinity;
+    if (n > k_) {  // The k-th is about as long as the query; its own length is not in a cache yet.
+        kernels::prefetch(&graph.factors[beam.node(k_ - 1)]);
+        most = last(beam, k_ - 1, std::sqrt(beam.query().codes.terms.square));
+    }
+    for (std::size_t i = 0; i < n && beam.distance(i) <= most; ++i) {
         const Slot node = beam.node(i);
         kernels::prefetch(&graph.slots[node]);
         kernels::prefetch_range(graph.vectors.row(node), bytes);
@@ -126,7 +135,7 @@ void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query
                 walked.distances(), 0, walked.hops(),
                 walked.distances() * graph.walked().bytes + walked.hops() * graph.link_bytes());
     };
-    collect(beam, limit_, margin_, worker.nodes);
+    collect(beam, worker.nodes);
     report(beam);
     // A filter, or those removed, may keep out all that lies near the query.
     for (std::size_t ef = 4 * ef_; worker.nodes.size() < enough_; ef *= 4) {
@@ -135,7 +144,7 @@ void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query
             return;
         }
         walk_one(graph, worker.wide, {ScalarCodes::Order::metric, ef}, query);
-        collect(worker.wide, limit_, margin_, worker.nodes);
+        collect(worker.wide, worker.nodes);
         report(worker.wide);
     }
     const std::size_t n = worker.nodes.size();

@@ -17,6 +17,10 @@ constexpr std::size_t nodes_a_piece = 4096;
     throw CorruptIndex(text("section ", section, " ", what), section);
 }
 
+const char* noise_section(const Graph& graph) {
+    return graph.noise_for_all ? "graph.noise" : "graph.noise_share";
+}
+
 std::vector<Slot> nodes_of(StateReader& in, const char* section, std::size_t nodes) {
     const std::size_t n = in.count(section);
     if (n == 0) return {};
@@ -54,7 +58,7 @@ void HnswIndex::state_rows(StateWriter& out) const {
     out.array("graph.unused", graph_.unused.data(), graph_.unused.size());
     if (!graph_.linked) return;
     graph_.codes.state(out);
-    if (std::isfinite(graph_.noise)) out.array("graph.noise", &graph_.noise, 1);
+    if (std::isfinite(graph_.noise)) out.array(noise_section(graph_), &graph_.noise, 1);
     if (!graph_.walks_rows)
         out.array("graph.codes", graph_.code_rows.as<std::uint8_t>(), n * graph_.code_stride());
     out.array("graph.factors", graph_.factors.data(), n);
@@ -107,8 +111,10 @@ std::unique_ptr<Index> HnswIndex::from_state(StateReader& in) {
                                      " live and ", graph.dead, " dead ones of ", n));
     if (graph.linked) {
         graph.codes.load(in);
-        if (in.has("graph.noise")) graph.noise = in.values<float>("graph.noise", 1)[0];
-        if (!(graph.noise >= 0)) corrupt("graph.noise", text("is ", graph.noise));
+        graph.noise_for_all = in.has("graph.noise");
+        const char* const noise = noise_section(graph);
+        if (in.has(noise)) graph.noise = in.values<float>(noise, 1)[0];
+        if (!(graph.noise >= 0)) corrupt(noise, text("is ", graph.noise));
         if (!graph.walks_rows)
             graph.code_rows = in.buffer("graph.codes", Element::u8, n * graph.code_stride());
         graph.factors = in.column<std::uint32_t>("graph.factors", n);

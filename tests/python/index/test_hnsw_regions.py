@@ -39,6 +39,25 @@ def test_no_query_misses_its_cluster_among_many(metric, dim):
     assert found.min() >= 0.7
 
 
+@pytest.mark.parametrize("batch", [0, 100])
+@pytest.mark.parametrize("away", [3, 5])
+def test_a_few_far_from_all_others_are_ranked_as_well(away, batch):
+    """Codes are less exact out there, and as many more vectors have to be measured."""
+    rng = np.random.default_rng(10)
+    near, far = (rng.standard_normal((n, 32), dtype=np.float32) for n in (8000, 300))
+    far += away * rng.choice(np.float32([-1, 1]), 32)
+    index = nf.HNSW(32, "l2", bits=4)
+    if batch:
+        index.add(near)
+        for i in range(0, len(far), batch):
+            index.add(far[i : i + batch])
+    else:
+        index.add(np.concatenate([near, far]))
+    queries = far + 0.3 * rng.standard_normal(far.shape, dtype=np.float32)
+    found = recalls(index, np.concatenate([near, far]), queries, ef_search=200)
+    assert found.mean() > 0.99
+
+
 @pytest.mark.parametrize("sizes", [(1, 9), (500, 900)])
 def test_tiny_and_large_clusters_are_reached_too(sizes):
     rng = np.random.default_rng(8)
