@@ -1,5 +1,6 @@
 // The campaign against index files, to be run under sanitizers:
 //   fuzz_files sweep FILES...   every byte of each changed once, raw and with checksums right
+//   fuzz_files step N FILES...  as sweep, but each N-th byte alone
 //   fuzz_files cuts FILES...    every length of each, raw and with checksums right
 //   fuzz_files mutate SECONDS SEED FILES...   random damage
 // With NEARFIELD_LIBFUZZER it is a target of libFuzzer instead, named fuzz_target (clang).
@@ -120,9 +121,9 @@ std::size_t use_both(std::string bytes) {
     return 2;
 }
 
-std::size_t sweep(const std::string& good) {
+std::size_t sweep(const std::string& good, std::size_t step) {
     std::size_t runs = 0;
-    for (std::size_t at = 0; at < good.size(); ++at) {
+    for (std::size_t at = 0; at < good.size(); at += step) {
         std::string bad = good;
         bad[at] = static_cast<char>(bad[at] ^ (1 << (at * 5 + at / 8) % 8));
         runs += use_both(std::move(bad));
@@ -158,21 +159,25 @@ std::size_t mutate(double seconds, std::uint64_t seed, const std::vector<std::st
 int main(int argc, char** argv) {
     using namespace nearfield::check;
     const std::string mode = argc > 1 ? argv[1] : "";
-    const int first = mode == "mutate" ? 4 : 2;
+    const int first = mode == "mutate" ? 4 : mode == "step" ? 3 : 2;
     std::vector<std::string> files;
     for (int i = first; i < argc; ++i) {
         std::ifstream file(argv[i], std::ios::binary);
         files.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
     }
     if (files.empty()) {
-        std::fputs("fuzz_files sweep|cuts FILES..., or mutate SECONDS SEED FILES...\n", stderr);
+        std::fputs(
+            "fuzz_files sweep|cuts FILES..., step N FILES... or mutate SECONDS SEED FILES...\n",
+            stderr);
         return 2;
     }
     std::size_t runs = 0;
     if (mode == "mutate") {
         runs = mutate(std::stod(argv[2]), std::stoull(argv[3]), files);
     } else {
-        for (const std::string& good : files) runs += mode == "sweep" ? sweep(good) : cuts(good);
+        const std::size_t step = mode == "step" ? std::max(1ull, std::stoull(argv[2])) : 1;
+        for (const std::string& good : files)
+            runs += mode == "cuts" ? cuts(good) : sweep(good, step);
     }
     std::printf("%s: %zu files, %zu damaged ones opened, 0 crashes\n", mode.c_str(), files.size(),
                 runs);

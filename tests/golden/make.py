@@ -1,9 +1,11 @@
-"""Write the golden files anew: `python tests/golden/make.py v1`, `... heads` or `... foreign`.
+"""Write the golden files anew: `python tests/golden/make.py v1`, `heads`, `wide` or `foreign`.
 
 They are made once for each format version and then read for ever, so this is run only when a
 version is added. `heads` adds those whose codes have heads, with queries of their own, to what is
-there of v1. `foreign` needs hnswlib and faiss-cpu. Not made here, as nothing writes such
-files any more: `ivfpq-1`, `ivfpq-4` and `ivfpq-pq` are older than the section `lists.limits`.
+there of v1; `wide` adds a graph whose wide searches begin at more places, which hardly a smaller
+one has. `foreign` needs hnswlib and faiss-cpu. Not made here, as nothing writes such files any
+more: `ivfpq-1`, `ivfpq-4` and `ivfpq-pq` are older than the section `lists.limits`, graphs with
+`graph.noise` older than `graph.noise_share`.
 """
 
 import json
@@ -90,6 +92,23 @@ def head_files(folder):
     (folder / "expected.json").write_text(json.dumps(told, ensure_ascii=False, indent=0))
 
 
+def wide_file(folder):
+    """A graph in which walks go astray, just large enough that wide searches walk it."""
+    told = json.loads((folder / "expected.json").read_text())
+    queries = rows(3, 24, 99).round(3)
+    index = nf.HNSW(24, "l2", M=4, ef_construction=20, ef_search=128, bits=4, rerank="int8")
+    index.add(rows(2640, 24, 1))
+    index.remove(index.ids[3:7])
+    assert index.stats()["wide_entry_points"] > 0
+    hits = index.search(queries, k=5)
+    index.save(folder / "hnsw-wide-l2.nf")
+    told["files"]["hnsw-wide-l2.nf"] = {
+        "n": len(index), "ids": hits.ids.tolist(), "distances": hits.distances.tolist(),
+        "queries": queries.tolist(),
+    }  # fmt: skip
+    (folder / "expected.json").write_text(json.dumps(told, ensure_ascii=False, indent=0))
+
+
 def foreign_files(folder):
     """What hnswlib and faiss write of the same 60 vectors."""
     import faiss
@@ -149,6 +168,8 @@ if __name__ == "__main__":
         index_files(HERE / "v1")
     elif sys.argv[1:] == ["heads"]:
         head_files(HERE / "v1")
+    elif sys.argv[1:] == ["wide"]:
+        wide_file(HERE / "v1")
     elif sys.argv[1:] == ["foreign"]:
         foreign_files(HERE / "foreign")
     else:

@@ -54,6 +54,13 @@ def test_golden_files_with_heads_read_fewer_bytes_than_their_codes_have(metric):
     assert few["bytes"] < 0.9 * every["bytes"]
 
 
+def test_the_golden_file_with_more_places_to_begin_at_is_large_enough_to_walk_from_them():
+    path = VERSIONS[0] / "hnsw-wide-l2.nf"
+    index, (queries, _) = nf.load(path), expected(path)
+    assert index.stats()["wide_entry_points"] == 82
+    assert index.count_work(queries)["hops"] > 0
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_golden_file_is_saved_again_with_the_same_arrays(path, tmp_path):
     nf.load(path).save(tmp_path / "again.nf")
