@@ -30,7 +30,7 @@ constexpr std::size_t noise_nodes = 256;
 // nearest few dozen nodes leads on (README.md).
 constexpr std::size_t nodes_a_landmark = 192, least_landmarks = 512, most_landmarks = 8192;
 constexpr std::size_t landmarks_a_node = 32;
-constexpr std::size_t nodes_a_wide_seed = 32, most_wide_seeds = 4096;
+constexpr std::size_t most_wide_seeds = 4096;
 // Reverse links are listed for a quarter of the nodes at a time.
 constexpr std::size_t merge_blocks = 4;
 
@@ -46,7 +46,7 @@ std::vector<Slot> landmarks(std::size_t n) {
 /// Nodes for wide searches to begin at: any first few of them lie all over.
 std::vector<Slot> all_over(std::size_t n) {
     constexpr std::uint64_t golden = 0x9E3779B97F4A7C15;  // 2^64 times the golden ratio's fraction
-    std::vector<Slot> nodes(std::min(n / nodes_a_wide_seed, most_wide_seeds));
+    std::vector<Slot> nodes(std::min(n / Graph::nodes_a_wide_seed, most_wide_seeds));
     for (std::size_t i = 0; i < nodes.size(); ++i)
         nodes[i] = static_cast<Slot>(((i * golden) >> 32) * n >> 32);
     return nodes;

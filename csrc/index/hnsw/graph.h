@@ -175,6 +175,7 @@ struct Graph {
     /// And wide ones at the nearest of these too, where walks go astray (README.md). Any first few
     /// of them lie all over.
     Seeds wide_seeds;
+    static constexpr std::size_t nodes_a_wide_seed = 32;
     /// Of estimates among neighbors, a standard deviation as a share of doubt(); in files older
     /// than that one for all.
     float noise = infinity;

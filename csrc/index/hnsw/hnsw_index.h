@@ -92,6 +92,7 @@ class HnswIndex final : public Index {
     /// Once many are dead.
     void mend_in_time(const Run& run);
     void replace_seeds();
+    std::vector<Slot> live_seeds(const Seeds& seeds) const;
     void reorder(const std::vector<Slot>& order);
     // hnsw_adapt.cpp
     std::vector<Slot> answers_to(const MatrixView& queries, const Run& run) const;

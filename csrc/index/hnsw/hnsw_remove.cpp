@@ -127,25 +127,31 @@ void HnswIndex::mend(const Run& run) {
     unconnected_ = 0;
 }
 
-/// A dead seed hands over to its nearest live neighbor.
-void HnswIndex::replace_seeds() {
-    std::vector<Slot> seeds, wide = graph_.wide_seeds.nodes;
-    for (const Slot seed : graph_.seeds.nodes) {
+/// In the order of the seeds; a dead one hands over to its nearest live neighbor.
+std::vector<Slot> HnswIndex::live_seeds(const Seeds& seeds) const {
+    std::vector<Slot> nodes;
+    Bitmap taken(graph_.size());
+    for (const Slot seed : seeds.nodes) {
         const std::uint32_t* const links = graph_.row(seed);
         const std::uint32_t* const end = links + graph_.count(seed);
         const std::uint32_t* const heir =
             std::find_if(links, end, [&](Slot node) { return graph_.live(node); });
-        if (graph_.live(seed))
-            seeds.push_back(seed);
-        else if (heir != end)
-            seeds.push_back(*heir);
+        if (!graph_.live(seed) && heir == end) continue;
+        const Slot node = graph_.live(seed) ? seed : *heir;
+        if (taken.test(node)) continue;
+        taken.set(node);
+        nodes.push_back(node);
     }
+    return nodes;
+}
+
+void HnswIndex::replace_seeds() {
+    std::vector<Slot> seeds = live_seeds(graph_.seeds), wide = live_seeds(graph_.wide_seeds);
     for (Slot node = 0; seeds.empty() && node < graph_.size(); ++node)
         if (graph_.live(node)) seeds.push_back(node);
     std::sort(seeds.begin(), seeds.end());
-    seeds.erase(std::unique(seeds.begin(), seeds.end()), seeds.end());
+    wide.resize(std::min(wide.size(), live_nodes() / Graph::nodes_a_wide_seed));
     graph_.seeds = graph_.make_seeds(std::move(seeds));
-    std::erase_if(wide, [&](Slot node) { return !graph_.live(node); });
     graph_.wide_seeds = graph_.make_seeds(std::move(wide));
 }
 

@@ -80,6 +80,17 @@ def test_a_file_keeps_them(index, queries, tmp_path, mmap):
     np.testing.assert_array_equal(found.distances, expected.distances)
 
 
+def test_they_stay_where_every_vector_is_replaced(vectors, queries):
+    index = build(vectors)
+    for i in range(0, 6000, 500):
+        index.update(np.arange(i, i + 500), vectors[i : i + 500])
+    index.optimize()
+    index.validate()
+    assert index.stats()["wide_entry_points"] > 0.8 * (6000 // 32)
+    narrower = recall(index, vectors, queries, ef_search=127)
+    assert recall(index, vectors, queries, ef_search=128) > narrower + 0.002
+
+
 def test_removed_vectors_are_left_and_all_else_stays_in_reach(vectors, queries):
     index = build(vectors)
     gone = np.random.default_rng(6).permutation(6000)[:4000]
