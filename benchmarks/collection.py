@@ -14,6 +14,7 @@ index's own benchmarks measure.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -136,32 +137,63 @@ def ingest(folder: Path, dim: int, rows: int, batch: int) -> dict[str, Any]:
 
 
 def curve(
-    folder: Path, dim: int, rates: list[int], max_waiting: int | None, seconds: float = 12
+    folder: Path, dim: int, rates: list[int], max_waiting: int | None, rounds: int
 ) -> dict[str, Any]:
-    """Searches beside a writer of so many rows a second, 0 for as many as go; 40,000 at first."""
-    base, batch, out = 40_000, 100, {}
+    """Searches beside a writer of so many rows a second, 0 for as many as go: 8 s of it, on 40,000
+    rows at first.
+
+    What a search takes while nobody writes changes by the minute: it is measured before each of the
+    rounds and after the last, and each p99 beside the writer is divided by that of the searches
+    before and after. Given are the median of all rounds, the least and the largest.
+    """
+    base, out = 40_000, {}
     vectors = rows_like_embeddings(base + 80_000, dim)
     queries = rows_like_embeddings(1000, dim, seed=3)
     for rate in rates:
-        place = folder / f"curve-{rate}"
-        with nf.Collection(place, dim=dim, max_waiting=max_waiting) as docs:
-            for start in range(0, base, 5000):
-                docs.add(
-                    ids=list(range(start, start + 5000)), vectors=vectors[start : start + 5000]
-                )
-            docs.compact()
-            _, idle = searching_during(docs, queries, lambda: time.sleep(4))
-            n = min(80_000, int(rate * seconds)) if rate else 60_000
-            work = (docs, vectors, base, n, batch, batch / rate if rate else 0.0)
-            took, beside = searching_during(docs, queries, lambda w=work: write_batches(*w))
-            out[rate] = {
-                "rows_a_second": round(n / took), "waiting": docs.stats()["waiting"],
-                "idle": percentiles(idle), "beside": percentiles(beside),
-                "p99_ratio": round(float(np.percentile(beside, 99) / np.percentile(idle, 99)), 2),
-            }  # fmt: skip
-            print(rate, json.dumps(out[rate]), flush=True)
+        idle, beside, speeds = [], [], []
+        for i in range(rounds + 1):
+            place = folder / f"curve-{rate}-{i}"
+            with nf.Collection(place, dim=dim, max_waiting=max_waiting) as docs:
+                for start in range(0, base, 5000):
+                    ids = list(range(start, start + 5000))
+                    docs.add(ids=ids, vectors=vectors[start : start + 5000])
+                docs.compact()
+                searching_during(docs, queries, lambda: time.sleep(0.5))
+                idle.append(searching_during(docs, queries, lambda: time.sleep(3))[1])
+                if i == rounds:
+                    break
+                n, pause = (8 * rate, 100 / rate) if rate else (60_000, 0.0)
+                work = (docs, vectors, base, min(80_000, n), 100, pause)
+                took, taken = searching_during(docs, queries, lambda w=work: write_batches(*w))
+                beside.append(taken)
+                speeds.append(round(min(80_000, n) / took))
+            shutil.rmtree(place)
         shutil.rmtree(place)
+        around = [before + after for before, after in itertools.pairwise(idle)]
+        out[rate] = over_rounds(
+            rows_a_second=speeds,
+            idle_p50_ms=[percentiles(taken)["p50_ms"] for taken in around],
+            idle_p99_ms=[percentiles(taken)["p99_ms"] for taken in around],
+            beside_p50_ms=[percentiles(taken)["p50_ms"] for taken in beside],
+            beside_p99_ms=[percentiles(taken)["p99_ms"] for taken in beside],
+            p99_ratio=[
+                float(np.percentile(taken, 99) / np.percentile(quiet, 99))
+                for taken, quiet in zip(beside, around, strict=True)
+            ],
+        )
+        print(rate, json.dumps(out[rate]), flush=True)
     return out
+
+
+def over_rounds(**of_rounds: list[float]) -> dict[str, Any]:
+    """Median, least and largest of each, and what each round gave."""
+    return {
+        name: {
+            "median": round(float(np.median(values)), 3),
+            "rounds": [round(value, 3) for value in values],
+        }
+        for name, values in of_rounds.items()
+    }
 
 
 def sustain(folder: Path, dim: int, rates: list[int], seconds: float) -> dict[str, Any]:
@@ -355,6 +387,7 @@ def main() -> None:
     )
     parser.add_argument("--rates", type=int, nargs="+", default=[1000, 2000, 5000, 10_000, 0])
     parser.add_argument("--max-waiting", type=int)
+    parser.add_argument("--rounds", type=int, default=5, help="of curve, 15 s each a rate")
     parser.add_argument("--seconds", type=float, default=60, help="of sustain")
     parser.add_argument("--folder", type=Path, help="kept; a temporary one for write by default")
     parser.add_argument("--dim", type=int, default=384)
@@ -365,7 +398,9 @@ def main() -> None:
         "single": lambda folder: single_adds(folder, options.dim, 1500),
         "crowd": lambda folder: crowd(folder, options.dim, 39),
         "ingest": lambda folder: ingest(folder, options.dim, options.rows or 40_000, options.batch),
-        "curve": lambda folder: curve(folder, options.dim, options.rates, options.max_waiting),
+        "curve": lambda folder: curve(
+            folder, options.dim, options.rates, options.max_waiting, options.rounds
+        ),
         "sustain": lambda folder: sustain(folder, options.dim, options.rates, options.seconds),
     }
     if options.what in (*writing, "write"):
