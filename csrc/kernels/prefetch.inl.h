@@ -20,6 +20,17 @@ inline constexpr std::size_t cache_line = 64;
 #endif
 }
 
+/// The same into the first-level cache.
+[[gnu::always_inline]] static inline void prefetch_near(const void* address) {
+#if defined(__x86_64__)
+    asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(address)));
+#elif defined(__aarch64__)
+    asm volatile("prfm pldl1keep, %0" : : "Q"(*static_cast<const char*>(address)));
+#else
+    (void)address;
+#endif
+}
+
 /// Starts fetching every line of [address, address + bytes).
 [[gnu::always_inline]] static inline void prefetch_range(const void* address, std::size_t bytes) {
     const char* const first = static_cast<const char*>(address);

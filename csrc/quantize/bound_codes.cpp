@@ -219,13 +219,9 @@ std::size_t BoundCodes::survivors(const QueryBlock& block, std::size_t i, Slot f
                                   float threshold, Slot* slots, float* bounds) const {
     if (!block.signs || threshold == infinity)
         return scan_codes(block, i, first, n, threshold, slots, bounds);
-    // What is still being appended shares a block of signs with the last rows: these go by codes.
-    const std::size_t whole = n / BlockCodes::block_rows * BlockCodes::block_rows;
-    const std::size_t found =
-        whole > 0 ? skim(block, first, whole, threshold, slots, bounds) : std::size_t{0};
-    if (whole == n) return found;
-    return found + scan_codes(block, i, first + static_cast<Slot>(whole), n - whole, threshold,
-                              slots + found, bounds + found);
+    const std::size_t left = glance(block, first, n, threshold, slots);
+    if (left == too_many) return scan_codes(block, i, first, n, threshold, slots, bounds);
+    return recheck(block, threshold, left, slots, bounds);
 }
 
 std::size_t BoundCodes::scan_codes(const QueryBlock& block, std::size_t i, Slot first,
@@ -256,29 +252,43 @@ void BoundCodes::look(std::size_t n, QueryBlock& block) const {
     }
 }
 
-std::size_t BoundCodes::skim(const QueryBlock& block, Slot first, std::size_t n, float threshold,
-                             Slot* slots, float* bounds) const {
-    const bool known = std::size_t{first} + n <= block.looks.size();
-    const std::size_t left =
-        known ? kernels::kernels().select_below(&block.looks[first], n,
-                                                std::nextafter(threshold, infinity), slots)
-              : signs_->survivors(*block.signs, first, n, norms(first), threshold, slots, bounds);
-    if (left * sparse_share > n) return scan_codes(block, 0, first, n, threshold, slots, bounds);
-    for (std::size_t i = 0; i < left; ++i)
+std::size_t BoundCodes::glance(const QueryBlock& block, Slot first, std::size_t n, float threshold,
+                               Slot* slots) const {
+    // What is still being appended shares a block of signs with the last rows: these go by codes.
+    const std::size_t whole = n / BlockCodes::block_rows * BlockCodes::block_rows;
+    std::size_t left = 0;
+    if (std::size_t{first} + whole <= block.looks.size()) {
+        left = kernels::kernels().select_below(block.looks.data() + first, whole,
+                                               std::nextafter(threshold, infinity), slots);
+    } else if (whole > 0) {
+        float bounds[max_scan];
+        left =
+            signs_->survivors(*block.signs, first, whole, norms(first), threshold, slots, bounds);
+    }
+    if (left * sparse_share > n) return too_many;
+    for (std::size_t row = whole; row < n; ++row) slots[left++] = static_cast<Slot>(row);
+    for (std::size_t i = 0; i < left; ++i) {
+        slots[i] += first;
         for (const Buffer* terms : {&add_, &scale_, &error_})
-            kernels::prefetch(terms->as<float>() + first + slots[i]);
+            kernels::prefetch(terms->as<float>() + slots[i]);
+        kernels::prefetch_range(codes_.data() + std::size_t{slots[i]} * stride_, stride_);
+    }
+    return left;
+}
+
+std::size_t BoundCodes::recheck(const QueryBlock& block, float threshold, std::size_t n,
+                                Slot* slots, float* bounds) const {
     std::int32_t dots[max_scan];
-    kernels::kernels().dot_u8_gather(block.codes.as<std::int8_t>(),
-                                     codes_.as<std::uint8_t>() + std::size_t{first} * stride_,
-                                     slots, left, stride_, stride_, dots);
+    kernels::kernels().dot_u8_gather(block.codes.as<std::int8_t>(), codes_.as<std::uint8_t>(),
+                                     slots, n, stride_, stride_, dots);
     const kernels::BoundQuery& terms = block.terms[0];
     std::size_t found = 0;
-    for (std::size_t i = 0; i < left; ++i) {
-        const std::size_t row = std::size_t{first} + slots[i];
+    for (std::size_t i = 0; i < n; ++i) {
+        const Slot row = slots[i];
         const auto dot = static_cast<float>(dots[i] - terms.shift);
         bounds[found] = add_.as<float>()[row] - scale_.as<float>()[row] * terms.a * dot -
                         error_.as<float>()[row] * terms.b - terms.c;
-        slots[found] = static_cast<Slot>(row);
+        slots[found] = row;
         found += bounds[found] <= threshold;
     }
     return found;

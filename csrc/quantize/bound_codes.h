@@ -68,6 +68,19 @@ class BoundCodes {
     /// max_scan.
     std::size_t survivors(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
                           float threshold, Slot* slots, float* bounds) const;
+    /// The same by codes alone.
+    std::size_t scan_codes(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
+                           float threshold, Slot* slots, float* bounds) const;
+    /// survivors() in two steps where signs are kept, so that memory is asked for what many rows
+    /// need before any of it is used. What signs leave of these rows, ascending, for recheck(), or
+    /// too_many; threshold < infinity.
+    std::size_t glance(const QueryBlock& block, Slot first, std::size_t n, float threshold,
+                       Slot* slots) const;
+    static constexpr std::size_t too_many = ~std::size_t{0};
+    /// Leaves those of slots[0, n) whose bound is <= threshold, and returns how many; n <=
+    /// max_scan.
+    std::size_t recheck(const QueryBlock& block, float threshold, std::size_t n, Slot* slots,
+                        float* bounds) const;
     /// Has the block keep what signs say of the first rows, up to n, in whole blocks of them: then
     /// survivors() need not look again. For what prepare_one() made ready.
     void look(std::size_t n, QueryBlock& block) const;
@@ -88,11 +101,6 @@ class BoundCodes {
     float slack(double length) const;
     /// What belongs to rows alone, for max_scan of them.
     const float* norms(Slot first) const;
-    /// survivors() by signs first, of whole blocks of them.
-    std::size_t skim(const QueryBlock& block, Slot first, std::size_t n, float threshold,
-                     Slot* slots, float* bounds) const;
-    std::size_t scan_codes(const QueryBlock& block, std::size_t i, Slot first, std::size_t n,
-                           float threshold, Slot* slots, float* bounds) const;
     std::size_t pick(const std::int32_t* dots, const kernels::BoundQuery& terms, Slot first,
                      std::size_t n, float threshold, Slot* slots, float* bounds) const;
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <type_traits>
 
+#include "kernels/prefetch.inl.h"
+
 namespace nearfield {
 namespace {
 
@@ -14,6 +16,9 @@ constexpr double rounding_of_tables = 0.3;
 // So much is worth a large page, though it may not fill it: on small ones a scan that begins with
 // cold caches took half as long again.
 constexpr std::size_t large = std::size_t{1} << 19, large_page = std::size_t{1} << 21;
+// Memory is asked so many bytes ahead, all lines of 64 rows at once and in their order: that
+// streams twice as fast as a few lines between look-ups (python/nearfield/collection/README.md).
+constexpr std::size_t rows_asked_for = 64, bytes_ahead = 12288;
 
 }  // namespace
 
@@ -94,8 +99,21 @@ void SignCodes::prepare(const BlockCodes::Query& query, double length, float fac
 std::size_t SignCodes::survivors(const Query& query, Slot first, std::size_t n, const float* add,
                                  float threshold, std::uint32_t* rows, float* bounds) const {
     alignas(64) std::int32_t sums[max_scan];
-    codes_.sum_blocks(query.tables.data(), lane(groups_, first), n / BlockCodes::block_rows, true,
-                      sums);
+    constexpr std::size_t rows_a_block = BlockCodes::block_rows;
+    const std::byte* const tables = query.tables.data();
+    if (codes_.sums_pairs()) {
+        const std::size_t bytes = group_bytes() * rows_asked_for / max_scan;
+        const std::byte* ahead = groups_.data() + first / max_scan * group_bytes() + bytes_ahead;
+        for (std::size_t row = 0; row < n; row += rows_asked_for, ahead += bytes) {
+            for (std::size_t at = 0; at < bytes; at += kernels::cache_line)
+                kernels::prefetch_near(ahead + at);
+            const std::size_t blocks = std::min(rows_asked_for, n - row) / rows_a_block;
+            codes_.sum_blocks(tables, lane(groups_, first + static_cast<Slot>(row)), blocks, false,
+                              sums + row);
+        }
+    } else {
+        codes_.sum_blocks(tables, lane(groups_, first), n / rows_a_block, true, sums);
+    }
     return kernels::kernels().select_bound(
         sums, n, {add, term(groups_, first, scale), term(groups_, first, error)}, query.terms,
         threshold, rows, bounds);

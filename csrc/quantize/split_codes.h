@@ -36,6 +36,8 @@ class SplitCodes final : public BlockCodes {
     /// The same for one query; `ahead` asks memory for the blocks that follow.
     void sum_blocks(const std::byte* query, const std::byte* blocks, std::size_t n, bool ahead,
                     std::int32_t* sums) const;
+    /// Whether two blocks are summed as quickly by themselves as many at once.
+    bool sums_pairs() const { return six_; }
     void complete(const std::byte* query, const Terms& terms, const std::byte* rows,
                   const std::uint32_t* places, std::size_t n, const std::int32_t* first,
                   Scratch& scratch, float* products) const override;

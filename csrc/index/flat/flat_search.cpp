@@ -66,6 +66,28 @@ std::size_t FlatIndex::Worker::measure_rows(Slot first, std::size_t n, float thr
     return kept;
 }
 
+bool FlatIndex::Worker::glance(const BoundCodes::QueryBlock& block, Slot first, std::size_t n,
+                               const Filter& filter) {
+    const std::size_t left =
+        index.codes_->glance(block, first, n, best.threshold(), slots + waiting);
+    if (left == BoundCodes::too_many) return false;
+    coded += n;
+    waiting += left;
+    if (waiting >= most_waiting) settle(block, filter);
+    return true;
+}
+
+void FlatIndex::Worker::settle(const BoundCodes::QueryBlock& block, const Filter& filter) {
+    if (waiting == 0) return;
+    float bounds[scan_rows];
+    std::size_t found = index.codes_->recheck(block, best.threshold(), waiting, slots, bounds);
+    waiting = 0;
+    found = admit(found, filter);
+    measure(found);
+    offer(found, best);
+    best.tighten();
+}
+
 void FlatIndex::Worker::report(Counters* counters) {
     if (counters) {
         const std::uint64_t code_bytes = index.codes_ ? index.codes_->code_bytes() : 0;
@@ -123,18 +145,23 @@ void FlatIndex::search_one(const float* query, const SearchParams& params, const
                 worker.coded < trial_rows || worker.exact * useful_share < worker.coded;
             std::size_t found = 0;
             if (codes_ && useful) {
+                const bool by_signs = block.signs && best.threshold() < infinity;
+                if (by_signs && worker.glance(block, slot, n, filter)) continue;
+                worker.settle(block, filter);
                 float bounds[scan_rows];
                 found =
-                    codes_->survivors(block, 0, slot, n, best.threshold(), worker.slots, bounds);
+                    codes_->scan_codes(block, 0, slot, n, best.threshold(), worker.slots, bounds);
                 worker.coded += n;
                 found = worker.admit(found, filter);
                 worker.measure(found);
             } else {
+                worker.settle(block, filter);
                 found = worker.measure_rows(slot, n, best.threshold(), filter);
             }
             worker.offer(found, best);
             if (found) best.tighten();
         }
+        worker.settle(block, filter);
     });
     TopK& best = workers[0].best;
     for (Worker& worker : workers) {

@@ -12,6 +12,9 @@ namespace nearfield {
 
 /// Rows scanned at a time: their distances and bounds stay in the first-level cache.
 inline constexpr std::size_t scan_rows = BoundCodes::max_scan;
+/// Rows that memory is asked for before any is measured: a miss each, one after another, took as
+/// long as a quarter of the scan.
+inline constexpr std::size_t most_waiting = 32;
 
 struct FlatIndex::Worker {
     Worker(const FlatIndex& owner, std::size_t k)
@@ -27,6 +30,11 @@ struct FlatIndex::Worker {
     void offer(std::size_t n, TopK& top) const {
         for (std::size_t i = 0; i < n; ++i) top.offer({distances[i], slots[i]});
     }
+    /// Looks at rows [first, first + n) by their signs: false where these leave too many. What they
+    /// leave waits in `slots` until there are enough, or until it is settled.
+    bool glance(const BoundCodes::QueryBlock& block, Slot first, std::size_t n,
+                const Filter& filter);
+    void settle(const BoundCodes::QueryBlock& block, const Filter& filter);
     /// Adds the work done since the last report.
     void report(Counters* counters);
 
@@ -35,7 +43,8 @@ struct FlatIndex::Worker {
     std::unique_ptr<Scorer> scorer;
     BoundCodes::Scratch scratch;
     std::uint64_t coded = 0, exact = 0;
-    Slot slots[scan_rows];
+    std::size_t waiting = 0;  // of slots, for settle()
+    Slot slots[scan_rows + most_waiting];
     float distances[scan_rows];
 };
 
