@@ -1,6 +1,7 @@
 #include "index/hnsw/hnsw_index.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -132,6 +133,16 @@ void HnswIndex::validate_rows() const {
 
     std::vector<bool> spare(n, false);
     for (const Slot node : graph_.unused) spare[node] = true;
+    const std::size_t stride = graph_.code_stride();
+    for (const Seeds* const some : {&graph_.seeds, &graph_.wide_seeds})
+        for (std::size_t i = 0; i < some->size(); ++i) {
+            const Slot node = some->nodes[i];
+            corrupt(node >= n || spare[node], "an entry point that is not in use", node);
+            corrupt(some->factors[i] != graph_.factors[node] ||
+                        (stride > 0 && std::memcmp(some->codes.data() + i * stride,
+                                                   graph_.code(node), stride) != 0),
+                    "an entry point with another code", node);
+        }
     std::vector<Slot> sorted;
     for (Slot node = 0; node < n; ++node) {
         const std::uint32_t* const row = graph_.row(node);
