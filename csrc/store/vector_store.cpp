@@ -117,8 +117,10 @@ class IntegerScorer final : public Scorer {
 Scalar parse_dtype(std::string_view name, const char* argument) {
     for (const auto& entry : dtypes)
         if (name == entry.name) return entry.scalar;
-    throw std::invalid_argument(
-        text(argument, " must be one of 'float32', 'float16', 'bfloat16', 'int8', got '", name, "'"));
+    const bool optional = std::string_view(argument) == "rerank";
+    throw std::invalid_argument(text(argument, " must be ", optional ? "None or " : "",
+                                     "one of 'float32', 'float16', 'bfloat16', 'int8', got '", name,
+                                     "'"));
 }
 
 const char* dtype_name(Scalar dtype) { return info(dtype).name; }

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except (ValueError, TypeError, OSError, ImportError, MemoryError, RuntimeError) as error:
-        print(f"nearfield: {error}", file=sys.stderr)
+        print("; ".join([f"nearfield: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
     return 0
 

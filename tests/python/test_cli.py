@@ -77,7 +77,7 @@ def test_cpu_names_the_kernels_chosen(capsys):
 
 
 def test_search_prints_query_rank_id_and_distance(files, capsys):
-    command = ["search", str(files / "data.npy"), str(files / "queries.npy"), "--k", "2"]
+    command = ["search", str(files / "data.npy"), str(files / "queries.npy"), "-k", "2"]
     assert main(command) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [row[:3] for row in rows[::2]] == [["0", "1", "0"], ["1", "1", "1"], ["2", "1", "2"]]

@@ -347,6 +347,9 @@ class Reading:
         encoder, settings = self._encoder, opened.store.settings
         if encoder is None:
             made = f", made with the encoder {settings.encoder!r}" if settings.encoder else ""
+            if kind == "query":
+                rule = f"query must be a vector, or come with one, where there is no encoder{made}"
+                raise ValueError(f"{rule}, got a text")
             raise ValueError(f"texts must come with vectors or an encoder{made}, got neither")
         encode = encoder.encode_document if kind == "document" else encoder.encode_query
         vectors = as_vectors(encode(texts), None)

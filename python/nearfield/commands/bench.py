@@ -34,7 +34,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--metric", choices=("cosine", "dot", "l2"), default="cosine", help="(default: cosine)"
     )
-    parser.add_argument("--k", type=int, default=10, help="neighbours of a query (default: 10)")
+    parser.add_argument(
+        "-k", "--k", type=int, default=10, help="neighbours of a query (default: 10)"
+    )
     parser.add_argument("--threads", type=int, default=0, help="0, the default, means all")
     parser.add_argument(
         "--against", metavar="NAMES", help="other libraries, comma-separated, or 'all'"

@@ -51,7 +51,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metric", choices=("cosine", "dot", "l2"), default="cosine", help="(default: cosine)"
     )
-    parser.add_argument("--k", type=int, default=10, help="neighbours of a query (default: 10)")
+    parser.add_argument(
+        "-k", "--k", type=int, default=10, help="neighbours of a query (default: 10)"
+    )
     parser.add_argument("--threads", type=int, default=0, help="0, the default, means all")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw it, .png or .svg")
     parser.add_argument("--json", action="store_true", help="print it as JSON")

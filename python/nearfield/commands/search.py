@@ -36,7 +36,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "--hybrid", action="store_true", help="a question: count shared words too (BM25)"
     )
     add_model(parser)
-    parser.add_argument("--k", type=int, default=10, help="neighbours of a query (default: 10)")
+    parser.add_argument(
+        "-k", "--k", type=int, default=10, help="neighbours of a query (default: 10)"
+    )
     parser.add_argument(
         "--metric", choices=("cosine", "dot", "l2"), help="(default: cosine, or the index's)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,7 +72,12 @@ def _by_name(name: str, settings: Settings) -> Model:
         return WordModel(read_word_vectors(path), settings.pooling)
     if path.is_dir():
         return _by_folder(path, settings)
-    return _transformer(name, settings)
+    try:
+        return _transformer(name, settings)
+    except (ImportError, OSError) as error:
+        for known in get_close_matches(name, _PACKAGED, 1):
+            error.add_note(f"did you mean {known!r}?")
+        raise
 
 
 def _by_folder(path: Path, settings: Settings) -> Model:

@@ -56,7 +56,8 @@ def load(name: str | Any, settings: Settings) -> Loaded:
     ValueError
         If the device is not there.
     """
-    package = import_extra("sentence_transformers", "embed", _PURPOSE)
+    purpose = f"{name!r}, {_PURPOSE}," if isinstance(name, str) else _PURPOSE
+    package = import_extra("sentence_transformers", "embed", purpose)
     import torch
 
     device = pick_device(settings.device)

@@ -159,13 +159,18 @@ def table(rows: list[SweepRow], chosen: Mapping[str, int] | None = None) -> str:
     """Show recall and QPS by setting, aligned; '*' marks the chosen, '-' what others beat."""
     front = {id(row) for row in pareto_front(rows)}
     name = next(iter(rows[0].setting), "setting")
-    lines = [f"  {name:>10}  {'recall':>8}  {'QPS, 1 thread':>14}"]
+    lines = []
     for row in sorted(rows, key=lambda row: row.setting.get(name, 0)):
         mark = "*" if chosen is not None and row.setting == chosen else " "
         mark = "-" if id(row) not in front and mark == " " else mark
         value = row.setting.get(name, "")
         lines.append(f"{mark} {value:>10}  {row.recall:8.4f}  {row.qps:14,.0f}")
-    return "\n".join(lines)
+    marks = {"*": "* chosen", "-": "- another is as good and faster"}
+    legend = ", ".join(
+        text for mark, text in marks.items() if any(line[0] == mark for line in lines)
+    )
+    head = f"  {name:>10}  {'recall':>8}  {'QPS, 1 thread':>14}"
+    return "\n".join([f"{head}  ({legend})" if legend else head, *lines])
 
 
 def _aligned(rows: list[tuple[str, str, str]]) -> list[str]:

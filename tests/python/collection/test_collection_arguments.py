@@ -71,7 +71,7 @@ def test_other_arguments_are_refused_by_name(folder):
             (lambda: docs.search(vectors[0], threads=1.5), TypeError, "threads must be an int"),
             (lambda: docs.search(vectors[0], threads=-1), ValueError, "threads must be in 0..1024"),
             (lambda: docs.search(vectors[0], ef_search=0), ValueError, "ef_search must be in 1.."),
-            (lambda: docs.search("text"), ValueError, "texts must come with vectors or an encoder"),
+            (lambda: docs.search("text"), ValueError, "query must be a vector, or come with one"),
             (lambda: docs.search(vectors[0], partition="x"), ValueError, "no partition_by"),
             (lambda: docs.delete([1, 1]), ValueError, "ids must be distinct, got 1 more than once"),
             (lambda: docs.delete([1], missing="x"), ValueError, "missing must be 'raise' or"),

@@ -19,7 +19,7 @@ def test_a_text_with_its_vector_needs_no_encoder(docs):
     assert [hits[0].id for hits in many] == [3, 1]
     with pytest.raises(ValueError, match=r"vector must have one row a query \(2\), got 1"):
         docs.search(["a", "b"], vector=[0, 0, 1])
-    with pytest.raises(ValueError, match="texts must come with vectors or an encoder"):
+    with pytest.raises(ValueError, match="query must be a vector, or come with one"):
         docs.search("a")
 
 

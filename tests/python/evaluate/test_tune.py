@@ -8,6 +8,7 @@ from graded_index import Graded
 
 import nearfield as nf
 from nearfield.evaluate import SweepRow, ground_truth, pareto_front, recall_at_k, sweep
+from nearfield.evaluate.report import table
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +119,14 @@ def test_tune_refuses_what_makes_no_sense(options, says, vectors):
     with pytest.raises(ValueError, match=says):
         index.tune(**{"queries": vectors[:5], **options})
     assert index.ef_search == 64
+
+
+def test_a_table_says_what_its_marks_mean():
+    rows = [
+        SweepRow({"ef_search": i}, recall, qps, np.array([recall]))
+        for i, (recall, qps) in enumerate([(0.5, 900), (0.8, 600), (0.7, 300), (0.9, 100)])
+    ]
+    head, *lines = table(rows, {"ef_search": 1}).splitlines()
+    assert head.endswith("(* chosen, - another is as good and faster)")
+    assert [line[0] for line in lines] == [" ", "*", "-", " "]
+    assert "(" not in table(rows[:2])

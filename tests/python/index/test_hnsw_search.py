@@ -218,7 +218,7 @@ def test_progress_runs_from_nothing_to_all(data):
         ({"code_dim": -1}, r"code_dim must be in 0\.\.8, got -1"),
         ({"code_dim": 70_000}, r"code_dim must be in 0\.\.8, got 70000"),
         ({"max_memory": -1}, "max_memory must be at least 0, got -1"),
-        ({"rerank": "float8"}, "rerank must be one of .* got 'float8'"),
+        ({"rerank": "float8"}, "rerank must be None or one of .* got 'float8'"),
         ({"metric": "euclid"}, "metric must be one of .* got 'euclid'"),
         ({"dim": 0}, r"dim must be in 1\.\.65536, got 0"),
     ],

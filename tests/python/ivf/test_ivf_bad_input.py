@@ -63,7 +63,7 @@ def test_bits_that_are_not_offered_are_refused(codes, bits, offered):
 def test_unknown_codes_and_rerank_are_refused():
     with pytest.raises(ValueError, match="codes must be 'rabitq' or 'pq', got 'lsh'"):
         nf.IVFPQ(DIM, codes="lsh")
-    with pytest.raises(ValueError, match="rerank must be one of .* got 'int4'"):
+    with pytest.raises(ValueError, match="rerank must be None or one of .* got 'int4'"):
         nf.IVFPQ(DIM, rerank="int4")
 
 
