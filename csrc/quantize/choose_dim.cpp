@@ -1,8 +1,11 @@
 // How many dimensions codes need to keep, by trial on a sample.
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <numeric>
 #include <utility>
 
+#include "core/thread_pool.h"
 #include "quantize/scalar_codes.h"
 
 namespace nearfield {
@@ -11,8 +14,9 @@ namespace {
 constexpr std::size_t line_bits = 512;
 constexpr std::size_t most_kept = 512;  // the basis of more would take too long
 // Of the true nearest `near`, how many must be among the first `looked_at` estimates.
-constexpr std::size_t near = 10, looked_at = 14, queries = 64;
-constexpr double enough = 0.995;
+constexpr std::size_t near = 10, looked_at = 14, queries = 192;
+constexpr double enough = 0.99;
+constexpr std::size_t rows_a_piece = 64, queries_a_piece = 8;
 
 /// The first n numbers by value, in no order.
 template <class T>
@@ -39,6 +43,25 @@ double squared_distance(const float* a, const float* b, std::size_t dim) {
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
+/// The nearest few of each query among the odd rows, itself left out; (queries, near).
+std::vector<std::size_t> nearest_of(const MatrixView& sample, const Run& run) {
+    const std::size_t n = sample.rows / 2;
+    std::vector<std::size_t> truth(queries * near);
+    parallel_for(run, queries, queries_a_piece,
+                 [&](std::size_t begin, std::size_t end, std::size_t) {
+                     std::vector<double> distances(n);
+                     for (std::size_t q = begin; q < end; ++q) {
+                         const std::size_t self = q * n / queries;
+                         for (std::size_t i = 0; i < n; ++i)
+                             distances[i] = squared_distance(sample.row(2 * self + 1),
+                                                             sample.row(2 * i + 1), sample.dim);
+                         distances[self] = std::numeric_limits<double>::infinity();
+                         std::ranges::copy(first_by(distances, near), &truth[q * near]);
+                     }
+                 });
+    return truth;
+}
+
 }  // namespace
 
 /// The basis comes from even rows, the trial is on odd ones.
@@ -51,46 +74,48 @@ void ScalarCodes::choose(const std::vector<float>& rotated, const MatrixView& sa
     const std::size_t most = std::min(dim_ / 2, most_kept) / a_line * a_line;
     if (most == 0) return;
     const std::vector<float> basis = principal_basis(even, dim_, most, seed_, run);
+    const std::vector<std::size_t> truth = nearest_of(sample, run);
     for (std::size_t kept = a_line; kept <= most; kept += a_line) {
         use(Projection(basis, dim_, kept, seed_ + 1));
-        if (found_share(sample, run) >= enough) return;
+        if (found_share(sample, truth, run) >= enough) return;
     }
     use(Projection());
 }
 
 /// The share of true neighbors that estimates would find, among the odd rows of the sample.
-double ScalarCodes::found_share(const MatrixView& sample, const Run& run) const {
+double ScalarCodes::found_share(const MatrixView& sample, const std::vector<std::size_t>& truth,
+                                const Run& run) const {
     const std::size_t n = sample.rows / 2;
     std::vector<std::uint8_t> code_rows(n * stride_);
     std::vector<std::uint32_t> factors(n);
     std::vector<Slot> slots(n);
-    Scratch scratch;
-    for (std::size_t i = 0; i < n; ++i) {
-        if (run.tick) run.tick(0, 1);
-        slots[i] = static_cast<Slot>(i);
-        factors[i] = encode(sample.row(2 * i + 1), &code_rows[i * stride_], scratch);
-    }
-    Query query;
-    std::vector<float> estimates(n + 16);
-    std::vector<double> distances(n);
-    std::size_t found = 0;
-    for (std::size_t q = 0; q < queries; ++q) {
-        if (run.tick) run.tick(0, 1);
-        const std::size_t self = q * n / queries;
-        const float* const vector = sample.row(2 * self + 1);
-        prepare(vector, Order::space, query);
-        estimates.resize(n + 16);
-        estimate(query, code_rows.data(), slots.data(), factors.data(), n, estimates.data());
-        estimates.resize(n);
-        for (std::size_t i = 0; i < n; ++i)
-            distances[i] = squared_distance(vector, sample.row(2 * i + 1), dim_);
-        distances[self] = 1e300;
-        estimates[self] = 1e30f;
-        const auto chosen = first_by(estimates, looked_at);
-        for (const std::size_t i : first_by(distances, near))
-            found += std::find(chosen.begin(), chosen.end(), i) != chosen.end();
-    }
-    return static_cast<double>(found) / static_cast<double>(near * queries);
+    parallel_for(run, n, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+        Scratch scratch;
+        for (std::size_t i = begin; i < end; ++i) {
+            slots[i] = static_cast<Slot>(i);
+            factors[i] = encode(sample.row(2 * i + 1), &code_rows[i * stride_], scratch);
+        }
+    });
+    std::vector<std::size_t> found(queries);
+    parallel_for(
+        run, queries, queries_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+            Query query;
+            std::vector<float> estimates;
+            for (std::size_t q = begin; q < end; ++q) {
+                const std::size_t self = q * n / queries;
+                prepare(sample.row(2 * self + 1), Order::space, query);
+                estimates.resize(n + 16);
+                estimate(query, code_rows.data(), slots.data(), factors.data(), n,
+                         estimates.data());
+                estimates.resize(n);
+                estimates[self] = infinity;
+                const auto chosen = first_by(estimates, looked_at);
+                for (std::size_t i = q * near; i < (q + 1) * near; ++i)
+                    found[q] += std::find(chosen.begin(), chosen.end(), truth[i]) != chosen.end();
+            }
+        });
+    return static_cast<double>(std::accumulate(found.begin(), found.end(), std::size_t{0})) /
+           static_cast<double>(near * queries);
 }
 
 }  // namespace nearfield

@@ -26,7 +26,7 @@ T* grown(Buffer& buffer, std::size_t n) {
 }  // namespace
 
 IntRows::IntRows(const ScalarCodes& codes, const std::vector<float>& sample)
-    : dim_(codes.rotated_dim()) {
+    : dim_(codes.compact_dim()) {
     std::vector<float> sizes(sample.size());
     std::transform(sample.begin(), sample.end(), sizes.begin(),
                    [](float value) { return std::abs(value); });

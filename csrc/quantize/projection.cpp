@@ -15,7 +15,7 @@ namespace nearfield {
 namespace {
 
 constexpr std::size_t rounds = 6;  // of subspace iteration; only the span must converge
-constexpr std::size_t rows_a_piece = 16;
+constexpr std::size_t rows_a_piece = 16, rows_a_block = 32;
 constexpr std::size_t slack = 64;        // the kernels read and write whole registers
 constexpr std::int32_t zero_code = 128;  // codes are stored unsigned
 
@@ -65,20 +65,35 @@ void subtract(const float* x, float times, std::size_t n, float* from) {
     for (std::size_t i = 0; i < n; ++i) from[i] -= times * x[i];
 }
 
-/// Gram-Schmidt by blocks of rows, each row twice; a row that vanishes becomes a unit vector.
-void orthonormalise(std::vector<float>& basis, std::size_t dim, const Run& run) {
-    for (std::size_t r = 0; r < basis.size() / dim; ++r) {
-        if (run.tick) run.tick(0, 1);
+/// To a length of 1; a row that vanishes becomes the unit vector j.
+void normalise(float* row, std::size_t dim, std::size_t j) {
+    const float length = std::sqrt(product(row, row, dim));
+    for (std::size_t i = 0; i < dim; ++i)
+        row[i] = length > 1e-12f ? row[i] / length : (i == j ? 1.0f : 0.0f);
+}
+
+/// Gram-Schmidt by blocks of rows: what lies along earlier blocks leaves all rows of one at once.
+void orthonormalise(std::vector<float>& basis, std::size_t dim, int passes, const Run& run) {
+    const std::size_t n = basis.size() / dim;
+    const auto leave = [&](std::size_t r, std::size_t from, std::size_t to) {
         float* const row = &basis[r * dim];
-        for (int pass = 0; pass < 2; ++pass) {
-            const float scale = std::sqrt(product(row, row, dim));
-            for (std::size_t j = 0; j < dim; ++j)
-                row[j] = scale > 1e-12f ? row[j] / scale : (j == r ? 1.0f : 0.0f);
-            for (std::size_t s = 0; s < r; ++s)
-                subtract(&basis[s * dim], product(row, &basis[s * dim], dim), dim, row);
+        normalise(row, dim, r);
+        for (std::size_t s = from; s < to; ++s)
+            subtract(&basis[s * dim], product(row, &basis[s * dim], dim), dim, row);
+    };
+    for (std::size_t first = 0; first < n; first += rows_a_block) {
+        const std::size_t last = std::min(n, first + rows_a_block);
+        for (int pass = 0; pass < passes; ++pass) {
+            parallel_for(run, last - first, 4,
+                         [&](std::size_t begin, std::size_t end, std::size_t) {
+                             for (std::size_t r = first + begin; r < first + end; ++r)
+                                 leave(r, 0, first);
+                         });
+            for (std::size_t r = first; r < last; ++r) {
+                leave(r, first, r);
+                normalise(&basis[r * dim], dim, r);
+            }
         }
-        const float length = std::sqrt(product(row, row, dim));
-        for (std::size_t j = 0; j < dim; ++j) row[j] /= std::max(length, 1e-12f);
     }
 }
 
@@ -91,7 +106,7 @@ std::vector<float> principal_basis(const std::vector<float>& rows, std::size_t d
     std::vector<float> basis(out_dim * dim), next(out_dim * dim);
     for (float& value : basis) value = static_cast<float>(random.normal());
     for (std::size_t round = 0; round < rounds; ++round) {
-        orthonormalise(basis, dim, run);
+        orthonormalise(basis, dim, 1, run);
         parallel_for(
             run, out_dim, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
                 std::fill(&next[begin * dim], &next[begin * dim] + (end - begin) * dim, 0.0f);
@@ -101,7 +116,7 @@ std::vector<float> principal_basis(const std::vector<float>& rows, std::size_t d
             });
         basis.swap(next);
     }
-    orthonormalise(basis, dim, run);
+    orthonormalise(basis, dim, 2, run);  // once leaves what rounding adds
     return basis;
 }
 
@@ -162,9 +177,9 @@ void Projection::apply(const float* in, Scratch& scratch, float* out) const {
     const std::size_t piece =
         std::max<std::size_t>((kernels::streamed_bytes - 1) / stride_ / 8 * 8, 8);
     for (std::size_t r = 0; r < out_dim_; r += piece)
-        kernels::kernels().dot_u8_rows(
-            scratch.ints.as<std::int8_t>(), matrix_.as<std::uint8_t>() + r * stride_,
-            std::min(piece, out_dim_ - r), stride_, stride_, dots + r);
+        kernels::kernels().dot_u8_rows(scratch.ints.as<std::int8_t>(),
+                                       matrix_.as<std::uint8_t>() + r * stride_,
+                                       std::min(piece, out_dim_ - r), stride_, stride_, dots + r);
     scale(dots, scratch.rounded[0], out);
 }
 

@@ -125,6 +125,12 @@ void ScalarCodes::rotate(const float* vector, float* out) const {
     rotation_.apply(out, out);
 }
 
+const float* ScalarCodes::make_compact(const float* vector, Scratch& scratch) const {
+    scratch.rotated.resize(std::max(rotated_dim_, code_dim_));
+    rotate(vector, scratch.rotated.data());
+    return compact() ? project(scratch) : scratch.rotated.data();
+}
+
 const float* ScalarCodes::project(Scratch& scratch) const {
     if (projection_.none()) {
         scratch.rotated.resize(std::max(rotated_dim_, code_dim_));

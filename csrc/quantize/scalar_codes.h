@@ -53,6 +53,10 @@ class ScalarCodes {
         std::vector<float> rotated, projected;
         Projection::Scratch projecting;
     };
+    /// Dimensions by which near neighbors are found: those a trial chose to keep, or rotated_dim().
+    std::size_t compact_dim() const { return compact() ? used_dim() : rotated_dim_; }
+    /// (compact_dim,), in the scratch.
+    const float* make_compact(const float* vector, Scratch& scratch) const;
     /// Writes the code (stride bytes) of a vector and returns its factors, as links carry them.
     std::uint32_t encode(const float* vector, std::uint8_t* code, Scratch& scratch) const;
 
@@ -104,12 +108,15 @@ class ScalarCodes {
     bool rotate_query(const float* vector, Order order, Scratch& scratch) const;
     kernels::EstimateQuery round_query(const float* values, bool centred, std::int8_t* codes) const;
 
+    bool compact() const { return wanted_dim_ == 0 && !projection_.none(); }
+
     std::size_t dim_;
     int bits_;
     /// Reads what is needed of codes from the projection.
     void use(Projection projection);
     void choose(const std::vector<float>& rotated, const MatrixView& sample, const Run& run);
-    double found_share(const MatrixView& sample, const Run& run) const;
+    double found_share(const MatrixView& sample, const std::vector<std::size_t>& truth,
+                       const Run& run) const;
 
     std::size_t wanted_dim_;
     std::size_t rotated_dim_, code_dim_ = 0, bytes_ = 0, stride_ = 0;

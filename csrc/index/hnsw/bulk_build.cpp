@@ -21,7 +21,13 @@ constexpr std::size_t train_rows = 4096;
 constexpr std::size_t rows_a_piece = 512;
 constexpr std::size_t searches_a_piece = 128;
 constexpr std::size_t leaf = 512;
-constexpr std::size_t probes = 12;
+// Vectors are compared with those of so many clusters: what an insertion would search, in effect.
+constexpr std::size_t ef_a_probe = 8, least_probes = 4, most_probes = 64;
+// Neighbors that links are first chosen from.
+constexpr std::size_t least_near = 64, more_than_links = 32;
+// A quarter of what one insertion searches: the graph to start from is already a good one, and half
+// reaches no better recall for the distances it takes (README.md). Quick builds do without.
+constexpr std::size_t refining_share = 4, least_refining = 32, least_refined = 100;
 // 32, 64 and 128 seeds reach the same recall; scanning them is what they cost (README.md).
 constexpr std::size_t most_seeds = 32;
 constexpr std::size_t sample_a_seed = 256;
@@ -73,6 +79,8 @@ Run BulkBuild::stage(double from, double to) const {
 std::vector<Slot> BulkBuild::run(std::size_t n, const Source& source) {
     train(n, source);
     quantize(n, source);
+    const std::size_t probes =
+        std::clamp(params_.ef_construction / ef_a_probe, least_probes, most_probes);
     Partition cut = partition(*rows_, leaf, probes, params_.seed, stage(0.05, 0.15));
     rows_->reorder(cut.order, stage(0.15, 0.15));
     // One table at a time, and what a stage alone needs goes with it. Vectors come last, where rows
@@ -80,16 +88,28 @@ std::vector<Slot> BulkBuild::run(std::size_t n, const Source& source) {
     auto table = std::make_unique<LinkTable>(link_neighbors(cut));
     const std::vector<Slot> order = std::move(cut.order);
     cut = Partition();
+    if (rows_->dim() < graph_.codes.rotated_dim() &&
+        local_share(graph_, source, order, *table, stage(0.4, 0.4)) < enough_share) {
+        // Few vectors lie less near each other than all: their trial kept too few dimensions.
+        params_.code_dim = space_.dim();
+        graph_ = Graph(space_, params_);
+        return run(n, source);
+    }
     fit_bits(source, order, *table);
     encode(source, order);
     if (graph_.walks_rows) store(source, order);
     choose_seeds();
     merge_reverse(*table, stage(0.45, 0.5));
     table.reset();
-    std::vector<std::uint8_t> reached(n);
-    table = std::make_unique<LinkTable>(refine(source, order, reached));
-    merge_reverse(*table, stage(0.9, 0.96));
-    table.reset();
+    const auto vector_of = [&](Slot node, float* scratch) { return source(order[node], scratch); };
+    std::vector<std::uint8_t> reached;  // none where no search was asked of all
+    if (params_.ef_construction >= least_refined &&
+        go_astray(graph_, vector_of, stage(0.5, 0.52))) {
+        reached.resize(n);
+        table = std::make_unique<LinkTable>(refine(source, order, reached));
+        merge_reverse(*table, stage(0.9, 0.96));
+        table.reset();
+    }
     rows_.reset();
     if (!graph_.walks_rows) store(source, order);
     link_close(graph_, stage(0.97, 0.97));
@@ -108,23 +128,24 @@ void BulkBuild::train(std::size_t n, const Source& source) {
         if (row != &sample_[i * dim]) std::copy_n(row, dim, &sample_[i * dim]);
     }
     graph_.codes.train({sample_.data(), taken, dim}, stage(0, 0));
-    const std::size_t rotated_dim = graph_.codes.rotated_dim();
-    std::vector<float> rotated(taken * rotated_dim);
+    const std::size_t compact_dim = graph_.codes.compact_dim();
+    std::vector<float> rotated(taken * compact_dim);
+    ScalarCodes::Scratch scratch;
     for (std::size_t i = 0; i < taken; ++i)
-        graph_.codes.rotate(&sample_[i * dim], &rotated[i * rotated_dim]);
+        std::copy_n(graph_.codes.make_compact(&sample_[i * dim], scratch), compact_dim,
+                    &rotated[i * compact_dim]);
     rows_ = std::make_unique<IntRows>(graph_.codes, rotated);
 }
 
 void BulkBuild::quantize(std::size_t n, const Source& source) {
     rows_->resize(n);
-    parallel_for(stage(0, 0.05), n, rows_a_piece,
-                 [&](std::size_t begin, std::size_t end, std::size_t) {
-                     std::vector<float> vector(space_.dim()), rotated(graph_.codes.rotated_dim());
-                     for (std::size_t i = begin; i < end; ++i) {
-                         graph_.codes.rotate(source(i, vector.data()), rotated.data());
-                         rows_->put(i, rotated.data());
-                     }
-                 });
+    parallel_for(
+        stage(0, 0.05), n, rows_a_piece, [&](std::size_t begin, std::size_t end, std::size_t) {
+            std::vector<float> vector(space_.dim());
+            ScalarCodes::Scratch scratch;
+            for (std::size_t i = begin; i < end; ++i)
+                rows_->put(i, graph_.codes.make_compact(source(i, vector.data()), scratch));
+        });
 }
 
 void BulkBuild::encode(const Source& source, const std::vector<Slot>& order) {
@@ -182,7 +203,8 @@ void BulkBuild::choose_seeds() {
 
 LinkTable BulkBuild::link_neighbors(const Partition& cut) {
     LinkTable table(rows_->size(), graph_.degree);
-    const NearRows near(*rows_, cut, stage(0.15, 0.15));
+    const std::size_t k = std::clamp(graph_.degree + more_than_links, least_near, Candidates::most);
+    const NearRows near(*rows_, cut, k, stage(0.15, 0.15));
     std::vector<std::unique_ptr<NearRows::Scratch>> scratch(
         static_cast<std::size_t>(resolve_threads(run_.threads)));
     parallel_for(stage(0.15, 0.4), cut.clusters(), 1,
@@ -229,9 +251,7 @@ void BulkBuild::merge_reverse(const LinkTable& table, const Run& run) {
 
 LinkTable BulkBuild::refine(const Source& source, const std::vector<Slot>& order,
                             std::vector<std::uint8_t>& reached) {
-    // A quarter of what one insertion searches: the graph to start from is already a good one, and
-    // half reaches no better recall for the distances it takes (README.md).
-    const std::size_t ef = std::max<std::size_t>(32, params_.ef_construction / 4);
+    const std::size_t ef = std::max(least_refining, params_.ef_construction / refining_share);
     LinkTable refined(graph_.size(), graph_.degree);
     const std::size_t dim = space_.dim();
     const std::vector<Slot> spread = landmarks(graph_.size());
@@ -239,7 +259,7 @@ LinkTable BulkBuild::refine(const Source& source, const std::vector<Slot>& order
     const std::size_t marks_a_node = std::min(landmarks_a_node, spread.size());
     std::vector<std::unique_ptr<Beams>> beams(
         static_cast<std::size_t>(resolve_threads(run_.threads)));
-    parallel_for(stage(0.5, 0.9), graph_.size(), searches_a_piece,
+    parallel_for(stage(0.52, 0.9), graph_.size(), searches_a_piece,
                  [&](std::size_t begin, std::size_t end, std::size_t worker) {
                      if (!beams[worker]) beams[worker] = std::make_unique<Beams>();
                      Beams& own_beams = *beams[worker];

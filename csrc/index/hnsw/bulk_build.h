@@ -1,5 +1,5 @@
-// A whole graph at once: neighbors within clusters by tile products, pruned, then one pass of
-// searches on that graph.
+// A whole graph at once: neighbors within clusters by tile products, pruned, then, where walks go
+// astray, one pass of searches on that graph.
 #pragma once
 
 #include <cstddef>

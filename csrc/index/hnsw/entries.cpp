@@ -17,9 +17,11 @@ constexpr std::size_t most_rounds = 16, trial_rounds = 3;
 // Each is a code that every search scans; beyond this the walk has to find its way.
 constexpr std::size_t nodes_an_entry = 64, always_allowed = 64;
 
-// Nodes lie in the order of where they are, so that one in 8 is one of every cluster.
+// Nodes lie in the order of where they are, so that one in 8 is one of every cluster. Where one in
+// 50 was out of reach, small clusters may be that none of those was in.
 constexpr Slot asked_one_in = 8;
-constexpr std::size_t many_one_in = 200, few_one_in = 1000;
+constexpr std::size_t clusters_one_in = 50, many_one_in = 200, few_one_in = 1000;
+constexpr std::size_t most_asked = 16384;  // to know whether they are many
 
 // Clusters lie one after another: an entry for a node is among the last ones chosen, at a squared
 // distance of a few links.
@@ -30,7 +32,8 @@ constexpr float stray_lengths = 1;
 constexpr std::size_t nodes_a_stray = 4096, least_strays = 64, most_strays = 256;
 
 /// Those of `nodes` that searches for their vectors do not come near.
-std::vector<Slot> missed(const Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
+std::vector<Slot> missed(const Graph& graph, const std::vector<Slot>& nodes,
+                         const VectorOf& vector_of, const Run& run) {
     std::vector<std::uint8_t> hit(nodes.size());
     std::vector<std::unique_ptr<Beams>> beams(
         static_cast<std::size_t>(resolve_threads(run.threads)));
@@ -43,8 +46,7 @@ std::vector<Slot> missed(const Graph& graph, const std::vector<Slot>& nodes, con
                      walk_many(
                          graph, own, {ScalarCodes::Order::space, ef_cover, k_cover}, begin, end,
                          [&](std::size_t i, std::size_t b) {
-                             graph.get(nodes[i], &vectors[b * dim]);
-                             return &vectors[b * dim];
+                             return vector_of(nodes[i], &vectors[b * dim]);
                          },
                          [](const Beam&) {},
                          [&](std::size_t i, std::size_t b, const Beam&) {
@@ -124,38 +126,50 @@ bool many(std::size_t some, const std::vector<Slot>& nodes) {
 }
 
 struct Covered {
-    bool many_at_first;  // of the nodes were out of reach
-    bool astray;         // many still are, and entries hardly help
+    std::size_t at_first;  // as many were out of reach
+    bool astray;           // many still are, and entries hardly help
 };
 
 /// An entry changes the walks of others too: all are asked again until next to none is missed.
 /// Where three rounds of entries leave more than seven of eight, walks go astray (README.md).
 Covered cover_nodes(Graph& graph, const std::vector<Slot>& nodes, const Run& run) {
+    const auto vector_of = [&](Slot node, float* scratch) -> const float* {
+        graph.get(node, scratch);
+        return scratch;
+    };
     std::vector<std::size_t> counts;  // by round
     for (std::size_t round = 0; round < most_rounds; ++round) {
-        const std::vector<Slot> left = missed(graph, nodes, run);
+        const std::vector<Slot> left = missed(graph, nodes, vector_of, run);
         counts.push_back(left.size());
         if (round >= trial_rounds && 8 * left.size() > 7 * counts[round - trial_rounds]) {
             const bool astray = many(left.size(), nodes);
             if (astray) add_strays(graph, left, run);
-            return {many(counts[0], nodes), astray};
+            return {counts[0], astray};
         }
         if (left.empty() || !add_entries(graph, left, run) ||
             left.size() * few_one_in < nodes.size())
             break;
     }
-    return {many(counts[0], nodes), false};
+    return {counts[0], false};
 }
 
 }  // namespace
 
+bool go_astray(const Graph& graph, const VectorOf& vector_of, const Run& run) {
+    const std::size_t step = std::max<std::size_t>(asked_one_in, graph.size() / most_asked);
+    std::vector<Slot> nodes;
+    for (std::size_t node = 0; node < graph.size(); node += step)
+        nodes.push_back(static_cast<Slot>(node));
+    return many(missed(graph, nodes, vector_of, run).size(), nodes);
+}
+
 bool cover(Graph& graph, const std::vector<std::uint8_t>& reached, const Run& run) {
     std::vector<Slot> nodes;
-    for (Slot node = 0; node < reached.size(); ++node)
-        if (!reached[node] || node % asked_one_in == 0) nodes.push_back(node);
+    for (Slot node = 0; node < graph.size(); ++node)
+        if (node % asked_one_in == 0 || (!reached.empty() && !reached[node])) nodes.push_back(node);
     const Covered covered = cover_nodes(graph, nodes, run);
-    if (covered.astray || !covered.many_at_first) return covered.astray;
-    nodes.resize(reached.size());
+    if (covered.astray || covered.at_first * clusters_one_in < nodes.size()) return covered.astray;
+    nodes.resize(graph.size());
     std::iota(nodes.begin(), nodes.end(), Slot{0});
     return cover_nodes(graph, nodes, run).astray;
 }

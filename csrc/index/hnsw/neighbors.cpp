@@ -14,8 +14,8 @@ constexpr std::size_t rows_at_once = 512;
 
 }  // namespace
 
-NearRows::NearRows(const IntRows& rows, const Partition& cut, const Run& run)
-    : rows_(rows), cut_(cut) {
+NearRows::NearRows(const IntRows& rows, const Partition& cut, std::size_t k, const Run& run)
+    : rows_(rows), cut_(cut), k_(k) {
     panel_first_.resize(cut.clusters() + 1, 0);
     for (std::size_t c = 0; c < cut.clusters(); ++c) {
         const std::size_t n = cut.first[c + 1] - cut.first[c];
@@ -52,10 +52,14 @@ void NearRows::for_each(std::size_t cluster, Scratch& scratch,
 /// Rows [begin, end) by the cluster they probe, their own first: it brings the thresholds down.
 void NearRows::find(std::size_t cluster, Slot begin, Slot end, Scratch& scratch) const {
     auto& visits = scratch.visits_;
-    scratch.found_.resize(rows_at_once);
+    const std::size_t stride = k_ + kernels::pool_slack;
+    scratch.distances_.resize(rows_at_once * stride);
+    scratch.nodes_.resize(rows_at_once * stride);
+    scratch.found_.clear();
     visits.clear();
     for (Slot row = begin; row < end; ++row) {
-        scratch.found_[row - begin].n = scratch.found_[row - begin].seen = 0;
+        const std::size_t at = (row - begin) * stride;
+        scratch.found_.push_back({&scratch.distances_[at], &scratch.nodes_[at], 0, 0});
         for (std::size_t p = 0; p < cut_.n_probes; ++p)
             visits.emplace_back(cut_.probes[row * cut_.n_probes + p], row);
     }
@@ -121,11 +125,12 @@ void NearRows::offer(Slot row, const std::int32_t* dots, std::size_t first, std:
     for (std::size_t i = 0, step; i < n; i += step) {
         step = std::min(n - i, std::max(pool_batch, found.seen));
         const kernels::BoundRows bound{rows_.terms() + first + i, ones_.data(), zeros_.data()};
-        const std::size_t near = kernels::kernels().select_bound(
-            dots + i, step, bound, query, found.threshold(), chosen, distances);
+        const float threshold = found.n == k_ ? found.distances[k_ - 1] : infinity;
+        const std::size_t near = kernels::kernels().select_bound(dots + i, step, bound, query,
+                                                                 threshold, chosen, distances);
         for (std::size_t j = 0; j < near; ++j) chosen[j] += static_cast<Slot>(first + i);
         for (std::size_t j = 0; j < near; j += pool_batch)
-            kernels::kernels().pool_insert(pool, &found.n, k, distances + j, chosen + j,
+            kernels::kernels().pool_insert(pool, &found.n, k_, distances + j, chosen + j,
                                            std::min(pool_batch, near - j));
         found.seen += step;
     }

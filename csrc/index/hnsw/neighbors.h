@@ -24,10 +24,8 @@ struct Near {
 /// at once.
 class NearRows {
   public:
-    /// Neighbors found for a row.
-    static constexpr std::size_t k = 64;
-
-    NearRows(const IntRows& rows, const Partition& cut, const Run& run);
+    /// Finds k neighbors for a row.
+    NearRows(const IntRows& rows, const Partition& cut, std::size_t k, const Run& run);
     /// What one thread keeps.
     class Scratch;
     /// Calls visit(row, neighbors) for each row of the cluster.
@@ -44,6 +42,7 @@ class NearRows {
 
     const IntRows& rows_;
     const Partition& cut_;
+    std::size_t k_;
     std::vector<std::size_t> panel_first_;  // in bytes, by cluster
     Buffer panels_;
     std::vector<float> ones_, zeros_;
@@ -51,15 +50,15 @@ class NearRows {
 
 /// The nearest so far, of equals those that came first.
 struct NearRows::Found {
-    float distances[k + kernels::pool_slack];
-    std::uint32_t nodes[k + kernels::pool_slack];  // twice the row
+    float* distances;
+    std::uint32_t* nodes;  // twice the row
     std::size_t n, seen;
-
-    float threshold() const { return n == k ? distances[k - 1] : infinity; }
 };
 
 class NearRows::Scratch {
     friend NearRows;
+    std::vector<float> distances_;
+    std::vector<std::uint32_t> nodes_;
     std::vector<Found> found_;
     std::vector<std::pair<std::uint32_t, Slot>> visits_;
     std::vector<Slot> rows_;

@@ -49,6 +49,22 @@ def test_codes_keep_all_dimensions_where_each_counts_or_the_user_says_so(rng, re
     assert index.stats()["code_dim"] == DIM
 
 
+def test_codes_keep_all_dimensions_where_only_those_tell_the_nearest_apart(rng):
+    """A trial on every third vector sees none of those that differ in what it would leave out."""
+    seen = low_rank(rng, 4096, 30)
+    near = np.repeat(seen[:160], 52, axis=0)[: 2 * 4096]
+    near += 0.02 * rng.standard_normal(near.shape, dtype=np.float32)
+    vectors = np.concatenate([seen[:, None], near.reshape(4096, 2, DIM)], axis=1).reshape(-1, DIM)
+    index = nf.HNSW(DIM, "l2", M=8, ef_construction=60, bits=4)
+    index.add(vectors)
+    index.validate()
+    assert index.stats()["code_dim"] == DIM
+    assert recall(index.search(near[::80], ef_search=120), vectors, near[::80], "l2") > 0.95
+    index = nf.HNSW(DIM, "l2", M=8, ef_construction=60, bits=4)
+    index.add(seen)
+    assert index.stats()["code_dim"] == 128
+
+
 @pytest.mark.parametrize("metric", ["cosine", "l2", "dot"])
 def test_a_number_of_dimensions_may_be_asked_for(metric, reduced):
     _, vectors, queries = reduced

@@ -21,7 +21,7 @@ def queries():
 
 
 def build(vectors, **options):
-    index = nf.HNSW(vectors.shape[1], "l2", M=6, ef_construction=60)
+    index = nf.HNSW(vectors.shape[1], "l2", M=6)
     index.add(vectors, **options)
     return index
 
