@@ -96,7 +96,7 @@ def wide_file(folder):
     """A graph in which walks go astray, just large enough that wide searches walk it."""
     told = json.loads((folder / "expected.json").read_text())
     queries = rows(3, 24, 99).round(3)
-    index = nf.HNSW(24, "l2", M=4, ef_construction=20, ef_search=128, bits=4, rerank="int8")
+    index = nf.HNSW(24, "l2", M=4, ef_construction=100, ef_search=128, bits=4, rerank="int8")
     index.add(rows(2640, 24, 1))
     index.remove(index.ids[3:7])
     assert index.stats()["wide_entry_points"] > 0

@@ -21,7 +21,7 @@ def queries():
 
 
 def build(vectors, **options):
-    index = nf.HNSW(vectors.shape[1], "l2", M=6)
+    index = nf.HNSW(vectors.shape[1], "l2", M=6, ef_construction=100)
     index.add(vectors, **options)
     return index
 
@@ -50,7 +50,7 @@ def test_they_are_made_where_walks_go_astray_and_only_there(index, queries):
 def test_wide_searches_find_what_they_should(index, vectors, queries):
     assert recall(index, vectors, queries) > 0.93
     narrower = recall(index, vectors, queries, ef_search=127)
-    assert recall(index, vectors, queries, ef_search=128) > narrower + 0.004
+    assert recall(index, vectors, queries, ef_search=128) > narrower + 0.002
     alone = np.stack([index.search(q, k=10, ef_search=WIDE).ids for q in queries])
     together = index.search(queries, k=10, ef_search=WIDE).ids
     assert (alone == together).mean() > 0.9  # several heads at a time may go another way
