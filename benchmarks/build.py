@@ -1,27 +1,23 @@
 """Graphs built beside hnswlib's: seconds, and whether what was built answers as many queries.
 
-Each graph is built on all threads and then searched in batches on one; speed at a recall is
-interpolated between settings of ef_search.
+Each graph is built on all the threads given and then asked in batches on one, as in compare.py.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import datasets
-import nearfield as nf
+import measure
+import peers
+from report import TARGETS, qps_at
 
 K = 10
-EFS = (10, 14, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640, 960, 1280)
-RECALLS = (0.90, 0.95, 0.99)
-EFFORTS = (200, 64, 32)
-ROUNDS = 3
-
-Search = Callable[[int], Any]  # ids (n, K) for an ef_search
+SECONDS = 1.0  # for a setting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,84 +26,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--metric", help="of a file: l2, cosine or dot")
     parser.add_argument("--queries-file", help="of a file: its queries")
     parser.add_argument("--threads", type=int, default=2, help="of a build")
-    parser.add_argument("--ef-construction", type=int, nargs="+", default=EFFORTS)
+    parser.add_argument("--ef-construction", type=int, nargs="+", default=(200, 64, 32))
     given = parser.parse_args(arguments)
     dataset = datasets.load(given.data, metric=given.metric, queries_file=given.queries_file)
-    queries = np.concatenate([dataset.tuning, dataset.reporting])
-    truth, _ = datasets.ground_truth(dataset, queries)
-    truth = truth[:, :K]
     print(
         f"{dataset.name}: {len(dataset.vectors):,} x {dataset.vectors.shape[1]}, {dataset.metric}"
     )
-    seconds, search = hnswlib_graph(dataset, given.threads)
-    theirs = seconds, rates(search, queries, truth)
-    report("hnswlib M=16 ef_construction=200", theirs, theirs)
+    theirs = built(dataset, given.threads, "hnswlib", "ef", ef_construction=200)
+    say("hnswlib M=16 ef_construction=200", theirs, theirs)
     for effort in given.ef_construction:
-        seconds, search = our_graph(dataset, given.threads, effort)
-        ours = seconds, rates(search, queries, truth)
-        report(f"nearfield M=16 ef_construction={effort}", ours, theirs)
+        ours = built(
+            dataset, given.threads, "nearfield", "ef_search", kind="HNSW", ef_construction=effort
+        )
+        say(f"nearfield M=16 ef_construction={effort}", ours, theirs)
     return 0
 
 
-def our_graph(dataset: Any, threads: int, effort: int) -> tuple[float, Callable[[Any], Search]]:
+def built(
+    dataset: Any, threads: int, peer: str, width: str, **build: Any
+) -> tuple[float, list[float | None]]:
+    """Seconds of the build, and queries a second at each recall, None where it is not reached."""
+    problem = peers.Problem(*dataset.vectors.shape, K, dataset.metric, quick=True)
     begin = time.perf_counter()
-    index = nf.HNSW(dataset.vectors.shape[1], dataset.metric, M=16, ef_construction=effort)
-    index.add(dataset.vectors, threads=threads)
+    index = peers.load(peer).Index(dataset.vectors, problem, threads, M=16, **build)
     seconds = time.perf_counter() - begin
-    return (
-        seconds,
-        lambda queries: lambda ef: index.search(queries, k=K, ef_search=ef, threads=1).ids,
-    )
-
-
-def hnswlib_graph(dataset: Any, threads: int) -> tuple[float, Callable[[Any], Search]]:
-    import hnswlib
-
-    begin = time.perf_counter()
-    space = {"l2": "l2", "cosine": "cosine", "dot": "ip"}[dataset.metric]
-    index = hnswlib.Index(space, dataset.vectors.shape[1])
-    index.init_index(len(dataset.vectors), M=16, ef_construction=200)
-    index.set_num_threads(threads)
-    index.add_items(dataset.vectors)
-    seconds = time.perf_counter() - begin
-    index.set_num_threads(1)
-
-    def searching(queries: Any) -> Search:
-        def search(ef: int) -> Any:
-            index.set_ef(ef)
-            return index.knn_query(queries, k=K)[0]
-
-        return search
-
-    return seconds, searching
-
-
-def rates(searching: Callable[[Any], Search], queries: Any, truth: Any) -> list[float | None]:
-    """Queries a second at each recall; None where no setting reaches it."""
-    search = searching(queries)
-    recalls, speeds = [], []
-    for ef in EFS:
-        best = np.inf
-        for _ in range(ROUNDS):
-            begin = time.perf_counter()
-            ids = search(ef)
-            best = min(best, time.perf_counter() - begin)
-        hits = (np.asarray(ids, np.int64)[:, :, None] == truth[:, None, :]).any(axis=2)
-        recalls.append(float(hits.mean()))
-        speeds.append(len(queries) / best)
-        if recalls[-1] >= max(RECALLS):
+    queries = np.concatenate([dataset.tuning, dataset.reporting])
+    kth = datasets.ground_truth(dataset, queries, K)[1][:, -1]
+    points: list[tuple[float, float]] = []
+    for ef in peers.EF:
+        index.set(1, **{width: ef})
+        point = measure.run(index, queries, K, "batch", SECONDS)
+        asked = point["nq"]
+        recalls = measure.recall_at_k(
+            point["found"], queries[:asked], dataset.vectors, kth[:asked], dataset.metric
+        )
+        points.append((float(recalls.mean()), point["qps"]))
+        if points[-1][0] >= max(TARGETS):
             break
-    return [
-        float(np.interp(wanted, recalls, speeds)) if wanted <= recalls[-1] else None
-        for wanted in RECALLS
-    ]
+    return seconds, [qps_at(points, target) for target in TARGETS]
 
 
-def report(name: str, ours: tuple[float, list[Any]], theirs: tuple[float, list[Any]]) -> None:
-    speed = " / ".join("-" if rate is None else f"{rate / 1000:.1f}k" for rate in ours[1])
+def say(
+    name: str, ours: tuple[float, list[float | None]], theirs: tuple[float, list[float | None]]
+) -> None:
+    speed = " / ".join("-" if qps is None else f"{qps / 1000:.1f}k" for qps in ours[1])
     times = " / ".join(
-        "-" if rate is None or other is None else f"{rate / other:.1f}"
-        for rate, other in zip(ours[1], theirs[1], strict=True)
+        "-" if qps is None or other is None else f"{qps / other:.1f}"
+        for qps, other in zip(ours[1], theirs[1], strict=True)
     )
     print(
         f"  {name:34} built in {ours[0]:6.2f} s, {theirs[0] / ours[0]:5.2f} times as fast;"

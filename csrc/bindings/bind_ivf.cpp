@@ -30,7 +30,7 @@ std::unique_ptr<IvfIndex> make_ivf(Int<"dim"> dim, const Word<"metric">& metric,
     params.codes.seed = seed.value;
     params.soar = soar.value;
     params.rerank.reset();
-    if (rerank) params.rerank = parse_dtype(rerank->value, "rerank");
+    if (rerank) params.rerank = parse_dtype(rerank->value, "rerank", true);
     return std::make_unique<IvfIndex>(std::move(space), params);
 }
 

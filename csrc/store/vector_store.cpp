@@ -114,11 +114,10 @@ class IntegerScorer final : public Scorer {
     float query_norm_ = 0;
 };
 
-Scalar parse_dtype(std::string_view name, const char* argument) {
+Scalar parse_dtype(std::string_view name, const char* argument, bool or_none) {
     for (const auto& entry : dtypes)
         if (name == entry.name) return entry.scalar;
-    const bool optional = std::string_view(argument) == "rerank";
-    throw std::invalid_argument(text(argument, " must be ", optional ? "None or " : "",
+    throw std::invalid_argument(text(argument, " must be ", or_none ? "None or " : "",
                                      "one of 'float32', 'float16', 'bfloat16', 'int8', got '", name,
                                      "'"));
 }

@@ -65,8 +65,10 @@ class VectorStore {
     Buffer scales_;  // int8 only: per row scale and squared norm
 };
 
-/// "float32", "float16", "bfloat16" or "int8". Throws std::invalid_argument.
-kernels::Scalar parse_dtype(std::string_view name, const char* argument = "dtype");
+/// "float32", "float16", "bfloat16" or "int8". Throws std::invalid_argument, whose text says so
+/// where the argument may be None.
+kernels::Scalar parse_dtype(std::string_view name, const char* argument = "dtype",
+                            bool or_none = false);
 const char* dtype_name(kernels::Scalar dtype);
 std::size_t dtype_bytes(kernels::Scalar dtype);
 

@@ -88,14 +88,10 @@ std::vector<Slot> BulkBuild::run(std::size_t n, const Source& source) {
     auto table = std::make_unique<LinkTable>(link_neighbors(cut));
     const std::vector<Slot> order = std::move(cut.order);
     cut = Partition();
-    if (rows_->dim() < graph_.codes.rotated_dim() &&
-        local_share(graph_, source, order, *table, stage(0.4, 0.4)) < enough_share) {
-        // Few vectors lie less near each other than all: their trial kept too few dimensions.
-        params_.code_dim = space_.dim();
-        graph_ = Graph(space_, params_);
+    if (!fit_codes(source, order, *table)) {
+        table.reset();
         return run(n, source);
     }
-    fit_bits(source, order, *table);
     encode(source, order);
     if (graph_.walks_rows) store(source, order);
     choose_seeds();
@@ -173,24 +169,29 @@ void BulkBuild::store(const Source& source, const std::vector<Slot>& order) {
 
 /// Takes more bits, then none at all, as long as estimates mix up near vectors: a code's error
 /// grows with the distance from the middle of all vectors, which says nothing of how near neighbors
-/// are.
-void BulkBuild::fit_bits(const Source& source, const std::vector<Slot>& order,
-                         const LinkTable& near) {
+/// are. Keeps every dimension before that: the few vectors of a trial lie less near each other.
+bool BulkBuild::fit_codes(const Source& source, const std::vector<Slot>& order,
+                          const LinkTable& near) {
     using kernels::Scalar;
+    const bool compact = rows_->dim() < graph_.codes.rotated_dim();
     const bool whole =
         params_.keeps_vectors && (params_.rerank == Scalar::f16 || params_.rerank == Scalar::f32);
-    while (params_.fits_bits && !graph_.walks_rows &&
+    while ((compact || params_.fits_bits) && !graph_.walks_rows &&
            local_share(graph_, source, order, near, stage(0.4, 0.4)) < enough_share) {
-        if (params_.bits < 8)
+        if (compact)
+            params_.code_dim = space_.dim();
+        else if (params_.bits < 8)
             params_.bits = 8;
         else if (whole)
             params_.bits = 8 * static_cast<int>(dtype_bytes(params_.rerank));
         else
-            return;
+            break;
         graph_ = Graph(space_, params_);
+        if (compact) return false;
         graph_.codes.train({sample_.data(), sample_.size() / space_.dim(), space_.dim()},
                            stage(0.4, 0.4));
     }
+    return true;
 }
 
 void BulkBuild::choose_seeds() {

@@ -33,7 +33,8 @@ class BulkBuild {
     void encode(const Source& source, const std::vector<Slot>& order);
     void store(const Source& source, const std::vector<Slot>& order);
     void choose_seeds();
-    void fit_bits(const Source& source, const std::vector<Slot>& order, const LinkTable& near);
+    /// False where neighbors were found by too few dimensions: all is to be done again.
+    bool fit_codes(const Source& source, const std::vector<Slot>& order, const LinkTable& near);
     LinkTable link_neighbors(const Partition& cut);
     void merge_reverse(const LinkTable& table, const Run& run);
     /// Sets `reached` (n,) by node: whether the search for its vector came near it.

@@ -53,7 +53,7 @@ const char* rerank_name(const HnswParams& params) {
 
 void set_rerank(HnswParams& params, std::string_view name) {
     params.keeps_vectors = name != "none";
-    params.rerank = params.keeps_vectors ? parse_dtype(name, "rerank") : kernels::Scalar::f16;
+    params.rerank = params.keeps_vectors ? parse_dtype(name, "rerank", true) : kernels::Scalar::f16;
 }
 
 HnswIndex::HnswIndex(Space space, const HnswParams& params)
