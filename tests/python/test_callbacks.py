@@ -111,13 +111,14 @@ def test_a_callback_of_save_may_search_and_may_not_change(vectors, tmp_path):
 
 
 def test_a_callback_of_train_may_not_add(vectors):
-    index = nf.IVFPQ(DIM, "l2", nlist=400)  # takes long enough for callbacks
+    index = nf.IVFPQ(DIM, "l2", nlist=1600)
+    sample = np.tile(vectors, (4, 1))  # takes long enough for callbacks
     progress, found = errors_of({
         "add": lambda: index.add(vectors[:1]),
         "nprobe": lambda: setattr(index, "nprobe", 3),
         "len": lambda: len(index),
     })  # fmt: skip
-    finished(lambda: index.train(vectors, progress=progress))
+    finished(lambda: index.train(sample, progress=progress))
     assert found["len"] is None
     assert found["add"].startswith("an index must not be") and "from inside" in found["add"]
     assert found["nprobe"].startswith("an index must not be used")

@@ -168,9 +168,9 @@ def test_searching_where_most_was_removed_is_not_a_scan(rng):
 
 
 def test_an_interrupted_add_changes_nothing(rng):
-    vectors = made(rng, 6000)
+    vectors = made(rng, 48_000)  # takes several ticks on a fast machine too
     index = small_index()
-    index.add(vectors[:3000])
+    index.add(vectors[:24_000])
     before = index.search(vectors[:50], k=5)
 
     calls = []
@@ -180,16 +180,16 @@ def test_an_interrupted_add_changes_nothing(rng):
         raise Stop
 
     with pytest.raises(Stop):
-        index.add(vectors[3000:], progress=stop)  # as a whole
+        index.add(vectors[24_000:], progress=stop)  # as a whole
     with pytest.raises(Stop):
-        index.add(np.concatenate([vectors] * 3)[:1400], progress=stop)  # one by one
+        index.add(vectors[:11_200], progress=stop)  # one by one
     assert calls
-    assert len(index) == 3000
+    assert len(index) == 24_000
     index.validate()
     after = index.search(vectors[:50], k=5)
     assert (after.ids == before.ids).mean() > 0.98
-    assert (after.ids < 3000).all()
-    index.add(vectors[3000:])
+    assert (after.ids < 24_000).all()
+    index.add(vectors[24_000:])
     index.validate()
 
 

@@ -130,7 +130,7 @@ def test_an_interrupted_addition_leaves_the_index_as_it_was(vectors):
         if done > 0:
             raise KeyboardInterrupt
 
-    more = np.repeat(vectors, 20, axis=0)
+    more = np.repeat(vectors, 200, axis=0)
     with pytest.raises(KeyboardInterrupt):
         index.add(more, progress=stop)
     index.validate()

@@ -103,7 +103,7 @@ def test_an_interrupted_addition_leaves_neither(vectors):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        index.add(np.repeat(vectors, 20, axis=0), progress=stop)
+        index.add(np.repeat(vectors, 200, axis=0), progress=stop)
     index.validate()
     assert_same(index, made(vectors), vectors[:50])
 
