@@ -65,6 +65,7 @@ void Beam::scan(const Graph& graph, const Seeds& seeds, std::size_t n, std::size
 bool Beam::choose(const Graph& graph, std::size_t heads, std::size_t ahead) {
     n_heads_ = 0;
     if (k_ > 0 && 2 * idle_ > capacity_) return false;
+    heads = std::min(max_heads, heads + cursor_ / places_a_head);
     std::size_t at = cursor_;
     for (; at < size_ && n_heads_ < heads; ++at) {
         if (pool_nodes_[at] & 1) continue;

@@ -18,7 +18,6 @@ struct Walk {
     /// The walk ends once ef / 2 nodes in a row have brought nothing nearer than the k-th; 0: it
     /// goes on until every candidate is expanded.
     std::size_t k = 0;
-    std::size_t heads = 1;  // nodes expanded at a time, where a beam is alone
 };
 
 /// A query made ready.
@@ -32,8 +31,9 @@ struct Asked {
 /// its memory is kept for the next search. One beam serves one thread.
 class Beam {
   public:
-    /// Nodes expanded at a time at most; more hides latency but goes astray.
-    static constexpr std::size_t max_heads = 4;
+    /// Nodes expanded at a time at first: more hide latency where no other beam is under way, but
+    /// go astray.
+    static constexpr std::size_t heads_alone = 3, heads_among = 1;
 
     /// Begins at the seeds with a vector as Space::prepare gives it.
     void start(const Graph& graph, const float* vector, const Walk& walk) {
@@ -48,9 +48,9 @@ class Beam {
             query_.codes.terms = asked.terms;
         start(graph, walk, asked.starts);
     }
-    /// Picks the next nodes to expand, at most `heads`, and starts fetching their links, and those
+    /// Picks the next nodes to expand, `heads` or more, and starts fetching their links, and those
     /// of as many more as `ahead`; false at the end of the search.
-    bool choose(const Graph& graph, std::size_t heads, std::size_t ahead);
+    bool choose(const Graph& graph, std::size_t heads, std::size_t ahead = 0);
     /// Collects the unseen neighbors of the chosen nodes and starts fetching their codes.
     void gather(const Graph& graph);
     /// Estimates their distances and lets them into the pool.
@@ -73,6 +73,10 @@ class Beam {
     std::size_t distances() const { return scored_; }
 
   private:
+    /// Once the nearest places hold expanded nodes alone, those that follow will hardly be pushed
+    /// out before their turn: one more is expanded at a time for so many of them.
+    static constexpr std::size_t max_heads = 8, places_a_head = 3;
+
     void start(const Graph& graph, const Walk& walk, const float* starts = nullptr);
     /// Lets the first n seeds into the first `room` places of the pool, by `distances` where they
     /// are known.
@@ -122,7 +126,7 @@ void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t b
         phase[b] = Phase::walking;
         item[b] = next++;
         beams[b].start(graph, vector(item[b], b), walk);
-        beams[b].choose(graph, 1, 0);
+        beams[b].choose(graph, Beam::heads_among);
         ++running;
     };
     for (std::size_t b = 0; b < beams_at_once; ++b) take(b);
@@ -132,7 +136,7 @@ void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t b
         for (std::size_t b = 0; b < beams_at_once; ++b) {
             if (phase[b] == Phase::walking) {
                 beams[b].score(graph);
-                if (beams[b].choose(graph, 1, 0)) continue;
+                if (beams[b].choose(graph, Beam::heads_among)) continue;
                 beams[b].finish();
                 fetch(beams[b]);
                 phase[b] = Phase::ended;
@@ -148,7 +152,7 @@ void walk_many(const Graph& graph, Beams& beams, const Walk& walk, std::size_t b
 /// Searches for one vector alone; several heads and a look ahead stand in for the other beams.
 inline void walk_one(const Graph& graph, Beam& beam, const Walk& walk, const float* vector) {
     beam.start(graph, vector, walk);
-    while (beam.choose(graph, walk.heads, 1)) {
+    while (beam.choose(graph, Beam::heads_alone, 2)) {
         beam.gather(graph);
         beam.score(graph);
     }

@@ -21,8 +21,6 @@ constexpr std::size_t nodes_a_batch = 256;
 // Neighbors a node may take from its own batch, which it cannot find by searching.
 constexpr std::size_t mates = 16;
 constexpr std::size_t searches_a_piece = 8;
-// Nodes expanded at a time by the search of one vector that comes alone.
-constexpr std::size_t lone_heads = 3;
 // New links for a node that are decided on one by one.
 constexpr std::size_t most_offers = 2;
 // A vector whose squared distance to the nearest is as many times that of the nearest's own links
@@ -229,8 +227,7 @@ void HnswIndex::insert_batch(const MatrixView& rows, const std::vector<Slot>& no
     // Each searches the graph as it was and chooses its links.
     std::vector<Chosen> chosen(n);
     std::vector<std::uint8_t> outside(n);
-    Walk walk{ScalarCodes::Order::space, params_.ef_construction};
-    walk.heads = lone_heads;
+    const Walk walk{ScalarCodes::Order::space, params_.ef_construction};
     const auto choose = [&](Inserter& own, std::size_t i, const Beam& beam, const float* vector) {
         own.nodes.clear();
         for (const Slot node : beam.expanded())

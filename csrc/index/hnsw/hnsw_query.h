@@ -26,8 +26,6 @@ class HnswIndex::Query {
     std::size_t ef() const { return ef_; }
     /// Where some nodes may be no results, the k nearest nodes say little of the k nearest results.
     Walk walk() const { return {ScalarCodes::Order::metric, ef_, patient_ ? 0 : k_}; }
-    /// Of one query in one call.
-    Walk lone_walk() const;
     std::size_t count() const { return count_; }
     bool allows(Slot node) const {
         const Slot slot = index_.graph_.slots[node];

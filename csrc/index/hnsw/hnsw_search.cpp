@@ -17,9 +17,6 @@ constexpr std::size_t rows_a_block = 256;
 constexpr float deviations = 3;
 // The hardware follows a longer row by itself.
 constexpr std::size_t fetched_bytes = 1024;
-// Codes and links beyond this many bytes do not stay in the caches: a lone query then expands more
-// nodes at a time, so that their fetches overlap.
-constexpr std::size_t cached_bytes = std::size_t{48} << 20;
 
 void write(std::vector<Neighbor>& found, std::size_t k, Neighbor* out) {
     const std::size_t n = std::min(k, found.size());
@@ -158,13 +155,6 @@ void HnswIndex::Query::rank(Worker& worker, const Beam& beam, const float* query
     write(worker.found, k, out);
 }
 
-Walk HnswIndex::Query::lone_walk() const {
-    const Graph& graph = index_.graph_;
-    Walk alone = walk();
-    alone.heads = graph.links.size() + graph.size() * graph.walked().stride > cached_bytes ? 3 : 1;
-    return alone;
-}
-
 void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& params,
                             const Filter& filter, Neighbor* out, const Run& run) const {
     const Query query(*this, params, filter);
@@ -174,7 +164,7 @@ void HnswIndex::search_rows(const MatrixView& queries, const SearchParams& param
         worker->prepared.resize(dim);
         const float* const ready = space_.prepare(queries.row(0), worker->prepared.data());
         Beam& beam = worker->beams[0];
-        walk_one(graph_, beam, query.lone_walk(), ready);
+        walk_one(graph_, beam, query.walk(), ready);
         query.fetch(beam);
         query.rank(*worker, beam, ready, k, out);
         return;

@@ -13,7 +13,7 @@ class HnswIndex::Stepwise final : public Steps {
         : index_(index),
           vector_(vector),
           query_(index, params, filter),
-          walk_(query_.lone_walk()),
+          walk_(query_.walk()),
           worker_(index.workers_.borrow(index)),
           out_(out) {}
     bool scans() const { return query_.scan(); }
@@ -39,7 +39,7 @@ class HnswIndex::Stepwise final : public Steps {
                 break;
         }
         next_ = Next::gather;
-        if (beam.choose(graph, walk_.heads, 0)) return true;
+        if (beam.choose(graph, Beam::heads_alone)) return true;
         beam.finish();
         query_.fetch(beam);
         next_ = Next::rank;

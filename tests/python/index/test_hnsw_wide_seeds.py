@@ -17,7 +17,7 @@ def vectors():
 
 @pytest.fixture(scope="module")
 def queries():
-    return np.random.default_rng(4).standard_normal((200, 32), dtype=np.float32)
+    return np.random.default_rng(4).standard_normal((2000, 32), dtype=np.float32)
 
 
 def build(vectors, **options):
