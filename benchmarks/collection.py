@@ -144,13 +144,14 @@ def curve(
 
     What a search takes while nobody writes changes by the minute: it is measured before each of the
     rounds and after the last, and each p99 beside the writer is divided by that of the searches
-    before and after. Given are the median of all rounds, the least and the largest.
+    before and after; and by that of the same collection's searches once it has caught up, which
+    search as many rows. Given are the median of all rounds, the least and the largest.
     """
     base, out = 40_000, {}
     vectors = rows_like_embeddings(base + 80_000, dim)
     queries = rows_like_embeddings(1000, dim, seed=3)
     for rate in rates:
-        idle, beside, speeds = [], [], []
+        idle, beside, settled, speeds = [], [], [], []
         for i in range(rounds + 1):
             place = folder / f"curve-{rate}-{i}"
             with nf.Collection(place, dim=dim, max_waiting=max_waiting) as docs:
@@ -167,6 +168,8 @@ def curve(
                 took, taken = searching_during(docs, queries, lambda w=work: write_batches(*w))
                 beside.append(taken)
                 speeds.append(round(min(80_000, n) / took))
+                docs.catch_up()
+                settled.append(searching_during(docs, queries, lambda: time.sleep(3))[1])
             shutil.rmtree(place)
         shutil.rmtree(place)
         around = [before + after for before, after in itertools.pairwise(idle)]
@@ -176,13 +179,19 @@ def curve(
             idle_p99_ms=[percentiles(taken)["p99_ms"] for taken in around],
             beside_p50_ms=[percentiles(taken)["p50_ms"] for taken in beside],
             beside_p99_ms=[percentiles(taken)["p99_ms"] for taken in beside],
-            p99_ratio=[
-                float(np.percentile(taken, 99) / np.percentile(quiet, 99))
-                for taken, quiet in zip(beside, around, strict=True)
-            ],
+            settled_p50_ms=[percentiles(taken)["p50_ms"] for taken in settled],
+            settled_p99_ms=[percentiles(taken)["p99_ms"] for taken in settled],
+            p99_ratio=p99_ratios(beside, around),
+            p99_ratio_settled=p99_ratios(beside, settled),
         )
         print(rate, json.dumps(out[rate]), flush=True)
     return out
+
+
+def p99_ratios(taken: list[list[float]], quiet: list[list[float]]) -> list[float]:
+    """Of the searches of each round to those of the same round while nobody wrote."""
+    pairs = zip(taken, quiet, strict=True)
+    return [float(np.percentile(a, 99) / np.percentile(b, 99)) for a, b in pairs]
 
 
 def over_rounds(**of_rounds: list[float]) -> dict[str, Any]:
