@@ -157,6 +157,7 @@ std::string to_bytes(const StateWriter& state, const std::string& kind, const Ru
 
 void save_file(Vfs& vfs, const std::string& path, const StateWriter& state, const std::string& kind,
                const Run& run) {
+    check_replaceable(vfs, path);
     std::optional<Temporary> temporary;
     const std::string name = temporary_name(path);
     File file = File::create(vfs, name);

@@ -28,6 +28,18 @@ auto retry(Call&& call) {
     }
 }
 
+/// Sets errno where it is not.
+bool is_regular(const struct stat& found) {
+    if (S_ISREG(found.st_mode)) return true;
+    errno = S_ISDIR(found.st_mode) ? EISDIR : EINVAL;
+    return false;
+}
+
+[[noreturn]] void refuse(const char* operation, const std::string& path) {
+    throw StorageError(text("cannot ", operation, " ", path, ": not a regular file"), EINVAL,
+                       operation, path);
+}
+
 }  // namespace
 
 int Vfs::open(const std::string& path, int flags, unsigned mode) {
@@ -74,10 +86,8 @@ int Vfs::fsync(int fd) {
 
 std::int64_t Vfs::file_size(int fd) {
     struct stat found;
-    if (::fstat(fd, &found) != 0) return -1;
-    if (S_ISREG(found.st_mode)) return found.st_size;
-    errno = S_ISDIR(found.st_mode) ? EISDIR : EINVAL;
-    return -1;
+    if (::fstat(fd, &found) != 0 || !is_regular(found)) return -1;
+    return found.st_size;
 }
 
 const std::byte* Vfs::map(int fd, std::size_t bytes) {
@@ -93,6 +103,11 @@ const std::byte* Vfs::map(int fd, std::size_t bytes) {
 void Vfs::unmap(const std::byte* data, std::size_t bytes) {
     ::munmap(const_cast<std::byte*>(data), bytes);
 }
+int Vfs::replaceable(const std::string& path) {
+    struct stat found;
+    if (::stat(path.c_str(), &found) != 0) return errno == ENOENT ? 0 : -1;
+    return is_regular(found) ? 0 : -1;
+}
 int Vfs::rename(const std::string& from, const std::string& to) {
     return std::rename(from.c_str(), to.c_str());
 }
@@ -107,6 +122,12 @@ void storage_failure(const char* operation, const std::string& path) {
     const int code = errno;
     throw StorageError(text("cannot ", operation, " ", path, ": ", std::strerror(code)), code,
                        operation, path);
+}
+
+void check_replaceable(Vfs& vfs, const std::string& path) {
+    if (retry([&] { return vfs.replaceable(path); }) == 0) return;
+    if (errno == EINVAL) refuse("create", path);
+    storage_failure("create", path);
 }
 
 void rename_file(Vfs& vfs, const std::string& from, const std::string& to) {
@@ -141,9 +162,7 @@ void File::fail(const char* operation) const { storage_failure(operation, path_)
 
 std::uint64_t File::size() {
     const std::int64_t size = vfs_->file_size(fd_);
-    if (size < 0 && errno == EINVAL)
-        throw StorageError(text("cannot read ", path_, ": not a regular file"), EINVAL, "read",
-                           path_);
+    if (size < 0 && errno == EINVAL) refuse("read", path_);
     if (size < 0) fail("read");
     return static_cast<std::uint64_t>(size);
 }

@@ -29,6 +29,9 @@ class Vfs {
     /// Null and errno where it fails. Reads may fault once the file is cut by somebody else.
     virtual const std::byte* map(int fd, std::size_t bytes);
     virtual void unmap(const std::byte* data, std::size_t bytes);
+    /// 0 where a file may take this name: nothing has it, or a regular file. -1 with EISDIR or
+    /// EINVAL for anything else.
+    virtual int replaceable(const std::string& path);
     virtual int rename(const std::string& from, const std::string& to);
     virtual int unlink(const std::string& path);
 };
@@ -70,6 +73,9 @@ class File {
 
 /// Throws StorageError from errno.
 [[noreturn]] void storage_failure(const char* operation, const std::string& path);
+/// Throws where `path` is there and no regular file: a rename would put a file in the place of a
+/// device or a pipe.
+void check_replaceable(Vfs& vfs, const std::string& path);
 void rename_file(Vfs& vfs, const std::string& from, const std::string& to);
 
 }  // namespace nearfield

@@ -30,9 +30,9 @@ class HNSW(Index):
         A vector has up to 2 M links. More find more at high recall, cost 16 M bytes a vector, and
         slow down searches at low recall.
     ef_construction : int, in 1..65536, default 200
-        Candidates kept while a vector's links are chosen; more makes a better graph, slower. A whole
-        graph compares each vector with the ef_construction / 8 nearest clusters of some 512, and
-        from 100 on is refined where searches for its own vectors do not find them.
+        Candidates kept while a vector's links are chosen; more makes a better graph, slower. A
+        whole graph compares each vector with the ef_construction / 8 nearest clusters of some 512,
+        and from 100 on is refined where searches for its own vectors do not find them.
     ef_search : int, in 1..65536, default 64
         Candidates kept while searching, where `search` is not given its own.
     bits : {1, 2, 4, 8, 16, 32}, optional
@@ -60,9 +60,9 @@ class HNSW(Index):
     Notes
     -----
     Vectors added at once build a whole graph by comparing clusters of rows as matrices and, where
-    that leaves walks astray, refine it by searching; later additions search it one by one. Removed vectors are walked through until
-    a tenth is dead, then links are made round them. Where a walk would take as long, all vectors
-    are measured: below 256, and up to about 20 times ef_search.
+    that leaves walks astray, refine it by searching; later additions search it one by one. Removed
+    vectors are walked through until a tenth is dead, then links are made round them. Where a walk
+    would take as long, all vectors are measured: below 256, and up to about 20 times ef_search.
 
     Any number of threads may search at once; a change has the index to itself.
 
@@ -161,7 +161,9 @@ class HNSW(Index):
 
         Worth calling after many updates or removals; searches gain about a hundredth after many
         small additions, nothing where everything was added at once. Answers stay as good; ids and
-        their order stay as they are.
+        their order stay as they are. Where codes no longer tell near vectors apart, since many
+        came later and lie far from those before, the graph is built anew as by one `add` of all;
+        that forgets what `adapt` has added.
 
         Parameters
         ----------

@@ -119,6 +119,7 @@ class MemoryVfs : public Vfs {
         return reinterpret_cast<const std::byte*>(inode(fd).bytes.data());
     }
     void unmap(const std::byte*, std::size_t) override { --maps_; }
+    int replaceable(const std::string&) override { return fails() ? -1 : 0; }
     int rename(const std::string& from, const std::string& to) override {
         if (fails()) return -1;
         const auto found = names.find(from);

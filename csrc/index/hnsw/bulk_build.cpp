@@ -116,13 +116,20 @@ std::vector<Slot> BulkBuild::run(std::size_t n, const Source& source) {
     return order;
 }
 
-void BulkBuild::train(std::size_t n, const Source& source) {
-    const std::size_t dim = space_.dim(), taken = std::min(n, train_rows);
-    sample_.resize(taken * dim);
+std::vector<float> training_rows(std::size_t n, const Source& source, std::size_t dim) {
+    const std::size_t taken = std::min(n, train_rows);
+    std::vector<float> rows(taken * dim);
     for (std::size_t i = 0; i < taken; ++i) {
-        const float* row = source(i * n / taken, &sample_[i * dim]);
-        if (row != &sample_[i * dim]) std::copy_n(row, dim, &sample_[i * dim]);
+        const float* const row = source(i * n / taken, &rows[i * dim]);
+        if (row != &rows[i * dim]) std::copy_n(row, dim, &rows[i * dim]);
     }
+    return rows;
+}
+
+void BulkBuild::train(std::size_t n, const Source& source) {
+    const std::size_t dim = space_.dim();
+    sample_ = training_rows(n, source, dim);
+    const std::size_t taken = sample_.size() / dim;
     graph_.codes.train({sample_.data(), taken, dim}, stage(0, 0));
     const std::size_t compact_dim = graph_.codes.compact_dim();
     std::vector<float> rotated(taken * compact_dim);
@@ -176,8 +183,14 @@ bool BulkBuild::fit_codes(const Source& source, const std::vector<Slot>& order,
     const bool compact = rows_->dim() < graph_.codes.rotated_dim();
     const bool whole =
         params_.keeps_vectors && (params_.rerank == Scalar::f16 || params_.rerank == Scalar::f32);
+    const Source vector_of = [&](std::size_t node, float* scratch) {
+        return source(order[node], scratch);
+    };
+    const Links links = [&](Slot node) {
+        return std::span<const Slot>(near.row(node), near.filled[node]);
+    };
     while ((compact || params_.fits_bits) && !graph_.walks_rows &&
-           local_share(graph_, source, order, near, stage(0.4, 0.4)) < enough_share) {
+           local_share(graph_, vector_of, order.size(), links, stage(0.4, 0.4)) < enough_share) {
         if (compact)
             params_.code_dim = space_.dim();
         else if (params_.bits < 8)

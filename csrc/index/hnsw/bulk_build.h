@@ -19,6 +19,9 @@ namespace nearfield {
 /// Row i of what is to be built from, as Space::prepare gives it; `scratch` (dim,) may be used.
 using Source = std::function<const float*(std::size_t i, float* scratch)>;
 
+/// Of n rows those that codes are trained on, (some, dim).
+std::vector<float> training_rows(std::size_t n, const Source& source, std::size_t dim);
+
 /// Builds `graph` (empty) from n rows. The graph is the same whatever the number of threads: every
 /// stage reads what the stage before left and writes each node's own place.
 class BulkBuild {

@@ -8,6 +8,7 @@
 #include "index/hnsw/connect.h"
 #include "index/hnsw/hnsw_index.h"
 #include "index/hnsw/hnsw_worker.h"
+#include "index/hnsw/local_share.h"
 #include "index/hnsw/prune.h"
 
 namespace nearfield {
@@ -167,6 +168,8 @@ void HnswIndex::optimize(const Run& run) {
     changed();
     if (graph_.dead > 0) mend(run);
     reorder(walk_order(graph_, run));
+    if (codes_are_stale(graph_, space_, params_, run))
+        rebuild({nullptr, 0, space_.dim()}, nullptr, run);
 }
 
 void HnswIndex::compact_slots(const std::vector<Slot>& old_slots, const Run& run) {

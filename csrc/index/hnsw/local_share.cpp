@@ -8,14 +8,16 @@ namespace {
 
 constexpr std::size_t nodes = 64, most = 256;
 constexpr std::size_t nearest = 10, looked_at = 24;
+// So much better are new codes to be, for a graph to be made anew for them.
+constexpr double worth_it = 0.02;
 
 /// The node, then those that its links and theirs lead to, in that order.
-std::vector<Slot> around(Slot node, const LinkTable& near) {
+std::vector<Slot> around(Slot node, const Links& links) {
     std::vector<Slot> found{node};
     const auto add = [&](Slot from) {
-        for (std::size_t i = 0; i < near.filled[from] && found.size() < most; ++i)
-            if (std::find(found.begin(), found.end(), near.row(from)[i]) == found.end())
-                found.push_back(near.row(from)[i]);
+        for (const Slot to : links(from))
+            if (found.size() < most && std::find(found.begin(), found.end(), to) == found.end())
+                found.push_back(to);
     };
     for (std::size_t head = 0; head < found.size() && found.size() < most; ++head) add(found[head]);
     return found;
@@ -34,10 +36,10 @@ std::vector<std::size_t> first_by(const std::vector<T>& keys, std::size_t n) {
 
 }  // namespace
 
-double local_share(const Graph& graph, const Source& source, const std::vector<Slot>& order,
-                   const LinkTable& near, const Run& run) {
+double local_share(const Graph& graph, const Source& source, std::size_t n, const Links& links,
+                   const Run& run) {
     const ScalarCodes& codes = graph.codes;
-    const std::size_t n = order.size(), dim = graph.dim();
+    const std::size_t dim = graph.dim();
     std::vector<float> own(dim), scratch(dim), estimates;
     std::vector<double> distances;
     std::vector<std::uint8_t> rows(most * codes.stride());
@@ -49,14 +51,15 @@ double local_share(const Graph& graph, const Source& source, const std::vector<S
     std::size_t right = 0, asked = 0;
     for (std::size_t i = 0; i < std::min(n, nodes); ++i) {
         if (run.tick) run.tick(i, nodes);
-        const std::vector<Slot> group = around(static_cast<Slot>(i * n / std::min(n, nodes)), near);
+        const std::vector<Slot> group =
+            around(static_cast<Slot>(i * n / std::min(n, nodes)), links);
         const std::size_t size = group.size() - 1;
-        const float* const vector = source(order[group[0]], own.data());
+        const float* const vector = source(group[0], own.data());
         if (vector != own.data()) std::copy_n(vector, dim, own.data());
         codes.prepare(own.data(), ScalarCodes::Order::space, query);
         distances.assign(size, 0.0);
         for (std::size_t j = 0; j < size; ++j) {
-            const float* const other = source(order[group[j + 1]], scratch.data());
+            const float* const other = source(group[j + 1], scratch.data());
             for (std::size_t d = 0; d < dim; ++d) {
                 const double off = static_cast<double>(own[d]) - other[d];
                 distances[j] += off * off;
@@ -77,6 +80,26 @@ double local_share(const Graph& graph, const Source& source, const std::vector<S
         asked += wanted;
     }
     return asked == 0 ? 1.0 : static_cast<double>(right) / static_cast<double>(asked);
+}
+
+bool codes_are_stale(const Graph& graph, const Space& space, const HnswParams& params,
+                     const Run& run) {
+    if (graph.coded || graph.walks_rows) return false;
+    const std::size_t n = graph.size();
+    const Source source = [&](std::size_t node, float* scratch) -> const float* {
+        graph.get(static_cast<Slot>(node), scratch);
+        return scratch;
+    };
+    const Links links = [&](Slot node) {
+        return std::span<const Slot>(graph.row(node), graph.count(node));
+    };
+    const double share = local_share(graph, source, n, links, run);
+    if (share >= enough_share) return false;
+    if (params.fits_bits && params.bits < 8) return true;
+    Graph fresh(space, params);
+    const std::vector<float> rows = training_rows(n, source, space.dim());
+    fresh.codes.train({rows.data(), rows.size() / space.dim(), space.dim()}, run);
+    return local_share(fresh, source, n, links, run) > share + worth_it;
 }
 
 }  // namespace nearfield

@@ -193,6 +193,26 @@ def test_an_interrupted_add_changes_nothing(rng):
     index.validate()
 
 
+def test_optimize_makes_codes_anew_where_what_came_later_lies_far_off(rng):
+    near = rng.standard_normal((6000, DIM), dtype=np.float32)
+    far = rng.standard_normal((2800, DIM), dtype=np.float32) + 30
+    queries = rng.standard_normal((100, DIM), dtype=np.float32) + 30
+    index = nf.HNSW(DIM, "l2")
+    index.add(near)
+    index.add(far)
+    held = np.concatenate([near, far])
+    assert index.stats()["bits"] == 4
+    assert recall(index.search(queries, k=10), held, queries, "l2") < 0.8
+    index.optimize()
+    index.validate()
+    assert index.stats()["bits"] > 4
+    assert recall(index.search(queries, k=10), held, queries, "l2") > 0.95
+    settled = index.search(queries, k=10)
+    index.optimize()  # which now leaves the codes
+    again = index.search(queries, k=10)
+    assert (again.ids == settled.ids).mean() > 0.99
+
+
 @contextlib.contextmanager
 def interrupted(seconds):
     """A signal's handler raises Stop, which what runs here must let out."""

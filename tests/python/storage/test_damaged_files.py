@@ -74,6 +74,21 @@ def test_save_names_a_missing_folder_and_a_folder_in_the_way(saved, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nf", "folder"]
 
 
+def test_save_leaves_what_is_no_file_as_it_is(saved, tmp_path):
+    index = nf.load(saved)
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    for path in (fifo, link):
+        with pytest.raises(nf.StorageError, match="not a regular file") as caught:
+            index.save(path)
+        assert caught.value.filename == str(path)
+        assert caught.value.operation == "create"
+    assert fifo.is_fifo()
+    assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nf", "fifo", "link"]
+
+
 def test_wrong_options_are_refused(saved):
     with pytest.raises(ValueError, match="verify must be 'full', 'lazy' or None, got 'no'"):
         nf.load(saved, verify="no")
